@@ -1,0 +1,100 @@
+"""Is it a flywheel? Each arrow of a loop's sentence against the evidence so far: supported, refuted, or not shown."""
+
+import numpy as np
+from scipy import stats as distributions
+
+from everloop.loop import answers, predictor
+from everloop.reading import sentence
+from everloop.report import Arrow, Check
+from everloop.stats import intervals, paired
+from everloop.store import Store
+from everloop.types import Example, FeedbackFields, Interaction, LoopSpec, Model, Outcome, Outcome3, Release
+
+_LABELLING = ("thumb", "rating", "correction", "label", "demonstration", "intervention")
+_FEW = 20  # below so many observations nothing is said
+
+
+def check(store: Store, spec: LoopSpec) -> Check:
+    """The three arrows: usage to signal, signal to capability, capability to outcome."""
+    arrows = (_signal(store, spec), _capability(store, spec), _outcome(store, spec))
+    shown = [arrow.verdict for arrow in arrows]
+    turning = shown[0] == shown[1] == "pass" and shown[2] != "fail" and (shown[2] == "pass" or not spec.outcome)
+    if turning:
+        summary = "It turns: what people do makes the answers better."
+    elif "fail" in shown:
+        summary = f"It does not turn: the evidence is against “{arrows[shown.index('fail')].claim}”."
+    elif shown[:2] == ["pass", "pass"]:
+        summary = "It learns, but nothing shows yet that the outcome moves."
+    elif shown[0] == "pass":
+        summary = "So far it only accumulates data: signal comes in, but no better model has come of it yet."
+    else:
+        summary = "So far it only accumulates data: too little signal has come in to learn from."
+    return Check(loop=spec.name, sentence=sentence(spec), turning=turning, summary=summary, arrows=arrows)
+
+
+def _signal(store: Store, spec: LoopSpec) -> Arrow:
+    seen = store.records.count(Interaction, spec.name)
+    kinds = store.records.tally(FeedbackFields, spec.name, "kind")
+    said = min(seen, sum(kinds.get(kind, 0) for kind in _LABELLING))
+    claim = f"usage generates signal: {spec.signal or 'not declared'}"
+    if seen < _FEW:
+        return Arrow(claim=claim, verdict="inconclusive", n=seen,
+                     evidence=f"{seen} interactions so far; {_FEW - seen} more before anything is said")  # fmt: skip
+    rate = intervals.wilson(said, seen, spec.policy.level)
+    verdict: Outcome3 = "pass" if said >= _FEW else "inconclusive"
+    return Arrow(claim=claim, verdict=verdict, estimate=rate.estimate, low=rate.low, high=rate.high, n=seen,
+                 evidence=f"{said} of {seen} interactions drew feedback that can teach "
+                          f"({rate.estimate:.1%}, {rate.low:.1%} to {rate.high:.1%})")  # fmt: skip
+
+
+def _capability(store: Store, spec: LoopSpec) -> Arrow:
+    claim = f"the signal improves {spec.capability}"
+    went = [r for r in store.records.find(Release, spec.name) if r.stage == "live" and r.model]
+    if len({r.model for r in went}) < 2:
+        return Arrow(claim=claim, verdict="inconclusive",
+                     evidence="no model has replaced the first one yet")  # fmt: skip
+    first, latest = (store.records.get(Model, str(r.model)) for r in (went[0], went[-1]))
+    assert first is not None and latest is not None
+    log = store.datasets.log(spec.name)
+    golden: list[Example] = store.datasets.examples(log[0].id, "golden") if log else []
+    if len(golden) < _FEW:
+        return Arrow(claim=claim, verdict="inconclusive", n=len(golden),
+                     evidence=f"{len(golden)} golden rows; {_FEW - len(golden)} more are needed")  # fmt: skip
+    inputs, targets = [e.input for e in golden], [e.target for e in golden]
+    old, new = (answers(predictor(store, model), inputs) for model in (first, latest))
+    right = [np.array([a == t for a, t in zip(given, targets, strict=True)], float) for given in (new, old)]
+    gain = paired.compare(right[0], right[1], level=spec.policy.level)
+    verdict: Outcome3 = "pass" if gain.low > 0 else "fail" if gain.high < 0 else "inconclusive"
+    return Arrow(claim=claim, verdict=verdict, estimate=gain.estimate, low=gain.low, high=gain.high, n=len(golden),
+                 evidence=f"the live model against the first on {len(golden)} golden rows: "
+                          f"{gain.estimate:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})")  # fmt: skip
+
+
+def _outcome(store: Store, spec: LoopSpec) -> Arrow:
+    claim = f"{spec.capability} moves {spec.outcome} {spec.goal}" if spec.outcome else "no outcome is declared"
+    if not spec.outcome:
+        return Arrow(claim=claim, verdict="inconclusive", evidence="declare one: outcome=…, goal=up or down")
+    went = [r.model for r in store.records.find(Release, spec.name) if r.stage == "live" and r.model]
+    values: dict[str | None, list[float]] = {}
+    for batch in store.records.scan(FeedbackFields, spec.name):
+        for _, item in batch:
+            if isinstance(item, Outcome) and item.name in ("", spec.outcome):
+                it = store.records.get(Interaction, item.interaction)
+                values.setdefault(it.model if it else None, []).append(item.value)
+    before = np.array([v for model in (None, went[0] if went else None) for v in values.get(model, ())])
+    after = np.array(values.get(went[-1], ()) if len(set(went)) > 1 else ())
+    if min(len(before), len(after)) < _FEW:
+        return Arrow(claim=claim, verdict="inconclusive", n=len(before) + len(after),
+                     evidence=f"{len(before)} measured under the first model, {len(after)} under the live one; "
+                              f"{_FEW} of each are needed")  # fmt: skip
+    difference = distributions.ttest_ind(after, before, equal_var=False)
+    interval = difference.confidence_interval(spec.policy.level)
+    low, high = float(interval.low), float(interval.high)
+    up = spec.goal == "up"
+    moved: Outcome3 = "inconclusive"
+    if low > 0 or high < 0:
+        moved = "pass" if (low > 0) == up else "fail"
+    estimate = float(after.mean() - before.mean())
+    return Arrow(claim=claim, verdict=moved, estimate=estimate, low=low, high=high, n=len(before) + len(after),
+                 evidence=f"{spec.outcome} {before.mean():.3g} under the first model, {after.mean():.3g} under the live "
+                          f"one: {estimate:+.3g} ({low:+.3g} to {high:+.3g}); before and after, not randomised")  # fmt: skip

@@ -1,0 +1,124 @@
+"""The command line. Each command is a module with ``add_arguments(parser)`` and ``run(args, console) -> int``.
+
+Only the module of the command that was asked for is loaded, so that ``everloop --help`` answers at once.
+Exit codes: 0 done, 1 it failed, 2 the user can mend it. Errors are one line on stderr.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from everloop.cli.console import Console, one_line
+from everloop.errors import EverloopError, InvalidInput, UserError
+
+# In the order in which somebody meets them.
+COMMANDS = {
+    "demo": "turn the wheel on real data and print what happened",
+    "init": "declare a loop: what usage teaches, what that improves, what that drives",
+    "up": "serve the gateway, the worker and the pages",
+    "predict": "ask a loop for an answer",
+    "feedback": "say what an answer was worth",
+    "log": "import interactions, with or without labels, from a CSV or JSONL file",
+    "review": "list the open reviews, or answer one",
+    "turn": "turn the wheel once, now",
+    "status": "where each loop stands, and what it waits for",
+    "check": "whether each loop is a flywheel or only accumulates data",
+    "models": "the models of a loop, and which one answers",
+    "rollback": "put the model before back in front",
+    "datasets": "the dataset versions of a loop: log, diff, show",
+    "export": "write a dataset version to a JSONL or CSV file",
+    "undo": "take back what curation left out",
+    "forget": "erase a person everywhere",
+    "version": "which Everloop this is",
+}
+_DONE, _FAILED, _MISTAKE, _INTERRUPTED = 0, 1, 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput(f"{message} (see: {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code and never raises."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--version"]:
+        words[0] = "version"
+    try:
+        args = _parse(words)
+        console = Console(json=args.json)
+        code: int = args.module.run(args, console)
+        console.close()
+        return code
+    except SystemExit as ended:  # argparse has printed --help, or the server has said why it can't
+        if isinstance(ended.code, str):
+            sys.stderr.write(f"everloop: {one_line(ended.code)}\n")
+            return _FAILED
+        return ended.code or _DONE
+    except BrokenPipeError:  # the reader (`| head`) had enough; keep the interpreter's last flush quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("EVERLOOP_DEBUG", "") not in {"", "0"}:
+            traceback.print_exception(error)
+        code, line = _explained(error)
+        sys.stdout.flush()
+        sys.stderr.write(f"everloop: {one_line(line)}\n")
+        return code
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """The arguments of the command among `words`, with its module as `module`."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("an argument is not valid UTF-8") from None
+    parser = _Parser(prog="everloop", description="An open, self-hosted data flywheel.", allow_abbrev=False)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
+    name = words[0] if words else "--help"
+    if name.startswith("-") and name not in {"-h", "--help"}:
+        raise InvalidInput(f"the command comes first: everloop COMMAND {name} … (see: everloop --help)")
+    if not name.startswith("-") and name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean: everloop {near[0]}" if near else "see: everloop --help"
+        raise InvalidInput(f"no command {name!r}; {hint}")
+    for command, summary in COMMANDS.items():
+        below = commands.add_parser(command, help=summary, description=f"{summary[0].upper()}{summary[1:]}.",
+                                    allow_abbrev=False)  # fmt: skip
+        if command == name:
+            module = importlib.import_module(f"everloop.cli.{command}")
+            if getattr(module, "WRITES_JSON", False):  # its own --json FILE: the run is long, the table is for people
+                below.set_defaults(json=False)
+            else:
+                below.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
+            below.add_argument("--home", metavar="DIR", help="the folder (default: EVERLOOP_HOME, or ./.everloop)")
+            module.add_arguments(below)
+            below.set_defaults(module=module)
+    return parser.parse_args(words or ["--help"])
+
+
+def _explained(error: BaseException) -> tuple[int, str]:
+    """The exit code for an exception, and the one line a person gets."""
+    match error:
+        case UserError():
+            return _MISTAKE, str(error)
+        case EverloopError():
+            return _FAILED, str(error)
+        case KeyboardInterrupt():
+            return _INTERRUPTED, "interrupted"
+        case OSError():
+            where = f": {error.filename}" if error.filename else ""
+            return _FAILED, f"{(error.strerror or str(error)).lower()}{where}"
+        case _:
+            return _FAILED, f"unexpected {type(error).__name__}: {error} (EVERLOOP_DEBUG=1 shows where)"
+
+
+__all__ = ["COMMANDS", "main"]

@@ -1,0 +1,287 @@
+"""``everloop demo``: turn the wheel on real data, and measure it from outside on rows the wheel never sees."""
+
+import argparse
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from everloop.cli.console import Console
+from everloop.cli.simulate import Data, People, bootstrap, load
+from everloop.collect import build_feedback
+from everloop.errors import InvalidInput
+from everloop.loop import answers, fit, open_turn, predictor
+from everloop.settings import Settings
+from everloop.stats import intervals
+from everloop.train import trainer
+from everloop.types import Example, Feedback, Interaction, Model, Review
+from everloop.wheel import Loop, Wheel
+
+WRITES_JSON = True
+_MARK = "demo.json"
+_HOME = "./.everloop-demo"
+_SEEN = 0.35  # of the true labels that may be seen in any form
+_BATCH = 64  # answers on their way to the disk at once, as if so many users asked at the same time
+
+
+class Plan(NamedTuple):
+    """One demo run: who does what when."""
+
+    data: Data
+    people: People
+    first: list[int]  # rows whose labels start the loop
+    turns: list[list[int]]  # rows that come as traffic, turn by turn
+    policy: dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The demo's own options."""
+    parser.add_argument("--data", default="digits", metavar="NAME|PATH", help="digits, banking77, or a CSV of yours")
+    parser.add_argument("--folder", type=Path, help="where banking77's train.csv and test.csv are")
+    parser.add_argument("--turns", type=int, default=8, help="turns of the wheel (default 8)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
+    parser.add_argument("--json", metavar="FILE", dest="json_file", type=Path, help="write the turns here as JSON")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Run the demo; a run that was interrupted goes on where it stopped."""
+    if args.turns < 1:
+        raise InvalidInput(f"--turns {args.turns}: at least 1")
+    if args.seed < 0:
+        raise InvalidInput(f"--seed {args.seed}: can't be negative")
+    started = time.perf_counter()
+    plan = _plan(load(args.data, args.folder), args.seed, args.turns)
+    home = _prepared(Path(args.home or _HOME), args)
+    data = plan.data
+    console.say(
+        f"{data.name}: {len(data.inputs):,} rows, {len(plan.people.classes)} classes; {len(plan.first)} of them "
+        f"labelled to start with, the rest come as traffic. {len(data.test_inputs):,} test rows stay outside."
+    )
+    with Wheel(Settings.load(home=str(home))) as wheel, console.progress("turning the wheel", args.turns + 2) as step:
+        loop = _declared(wheel, plan)
+        step(0, what="learning from the first labels")
+        _start(loop, plan)
+        baseline = _measured(loop, plan, loop.report(0).live)
+        step(1)
+        rows = []
+        for number, traffic in enumerate(plan.turns, start=1):
+            step(0, what=f"turn {number} of {args.turns}")
+            _turn(loop, plan, number, traffic)
+            rows.append(_row(loop, plan, number))
+            step(1)
+        step(0, what="the same trainer, given every true label")
+        ceiling = _ceiling(loop, plan)
+        step(1)
+        seen = _labels_seen(loop, plan)
+    result = {
+        "data": data.name, "seed": args.seed, "baseline": baseline, "ceiling": ceiling, "labels_seen": seen,
+        "share_of_ceiling": round(rows[-1]["test_accuracy"]["estimate"] / ceiling["estimate"], 4),
+        "turns": rows, "seconds": round(time.perf_counter() - started, 1),
+    }  # fmt: skip
+    _print(console, result, home)
+    if args.json_file is not None:
+        args.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    return 0
+
+
+def _plan(data: Data, seed: int, turns: int) -> Plan:
+    """Divide the rows, and set the loop's policy by how many there are."""
+    first, rest = bootstrap(data.labels, seed)
+    people = People(seed, tuple(sorted(set(data.labels))))
+    if len(rest) < turns:
+        raise InvalidInput(f"{turns} turns need at least {turns} rows of traffic; there are {len(rest)}")
+    traffic = [part.tolist() for part in np.array_split(np.array(rest), turns)]
+    said = people.feedback * len(rest)
+    # What is left of the share of labels that may be seen, two standard deviations of the feedback aside.
+    spare = _SEEN * len(data.labels) - len(first) - said - 2 * (said * (1 - people.feedback)) ** 0.5
+    policy = {
+        "review_budget": max(24, len(rest) // turns // 10),
+        "review_fresh": max(0, int(spare / turns)),
+        "golden_share": round(min(0.25, 350 / said), 3),
+        # These users give feedback without regard to whether the answer was right, so rows with feedback are a fair
+        # sample of the traffic. Where people mostly speak up when something is wrong, leave this at "traffic".
+        "golden_source": "feedback",
+        "trigger_feedback": 0,
+    }
+    return Plan(data, people, first, traffic, policy)
+
+
+def _prepared(home: Path, args: argparse.Namespace) -> Path:
+    """The demo's folder: an unfinished run of the same demo is taken up again, a finished one is started over."""
+    what = {"data": args.data, "turns": args.turns, "seed": args.seed}
+    mark = home / _MARK
+    if home.exists() and any(home.iterdir()):
+        if not mark.is_file():
+            raise InvalidInput(f"{home} holds something else than a demo; give an empty folder with --home")
+        there = msgspec.json.decode(mark.read_bytes())
+        if there == {**what, "finished": False}:
+            return home
+        shutil.rmtree(home)
+    home.mkdir(parents=True, exist_ok=True)
+    mark.write_bytes(msgspec.json.encode({**what, "finished": False}))
+    return home
+
+
+def _declared(wheel: Wheel, plan: Plan) -> Loop:
+    return wheel.loop(
+        plan.data.name.lower().replace(" ", "-"), signal="people correct the answer or say whether it was right",
+        capability="accuracy", labels=list(plan.people.classes), policy=plan.policy,
+    )  # fmt: skip
+
+
+def _start(loop: Loop, plan: Plan) -> None:
+    """Turn 0: the labels that were brought along."""
+    loop.seal(plan.data.test_inputs)
+    loop.log_many(
+        {"id": f"start-{row:06d}", "at": row, "input": plan.data.inputs[row], "label": plan.data.labels[row],
+         "split": "train"}
+        for row in sorted(plan.first)
+    )  # fmt: skip
+    if not loop.reports() or loop.report(0).state == "open":
+        loop.turn()
+
+
+def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
+    """Traffic with feedback, then a turn, in the middle of which the reviewers work the queue."""
+    records = loop.wheel.store.records
+    if any(report.turn >= number and report.state == "closed" for report in loop.reports()[-1:]):
+        return
+    open_now = open_turn(loop.wheel.store, loop.name)
+    if open_now is None:
+        _stream(loop, plan, traffic)
+    while True:
+        done = loop.advance("hand")
+        # The reviewers come once the queue is filled, and again if a run was interrupted while they worked.
+        if done == "label" or (open_now is not None and open_now.steps and open_now.steps[-1].name == "label"):
+            _work_the_queue(loop, plan, records.find(Review, loop.name, state="open"))
+            open_now = None
+        if done == "close":
+            break
+    loop.live(fresh=True)
+
+
+def _stream(loop: Loop, plan: Plan, traffic: Sequence[int]) -> None:
+    records, pseudonyms = loop.wheel.store.records, loop.wheel.pseudonyms
+    for start in range(0, len(traffic), _BATCH):
+        writes: list[Interaction | Feedback] = []
+        for row in traffic[start : start + _BATCH]:
+            id = f"demo-{row:06d}"
+            answer = records.get(Interaction, id) or loop.answer(plan.data.inputs[row], id=id, subject=f"user-{row}")
+            said = plan.people.says(row, plan.data.labels[row], answer)
+            writes.append(answer)
+            if said is not None:
+                given = {**said, "id": f"{id}.said", "interaction": id, "subject": f"user-{row}"}
+                writes.append(build_feedback(given, pseudonyms))
+        records.put(*writes)
+
+
+def _work_the_queue(loop: Loop, plan: Plan, queue: Sequence[Review]) -> None:
+    for review in queue:
+        row = int(review.interaction.rsplit("-", 1)[1])
+        loop.annotate(review.id, plan.people.reviews(row, plan.data.labels[row]), annotator="reviewer", seconds=4.0)
+
+
+def _measured(loop: Loop, plan: Plan, model_id: str | None) -> dict[str, Any]:
+    """Accuracy of a model on the untouched test rows; abstaining is never right."""
+    total = len(plan.data.test_labels)
+    model = loop.records.get(Model, model_id) if model_id else None
+    right = 0
+    if model is not None:
+        given = answers(predictor(loop.wheel.store, model), plan.data.test_inputs)
+        right = sum(a == b for a, b in zip(given, plan.data.test_labels, strict=True))
+    return _accuracy(right, total)
+
+
+def _accuracy(right: int, total: int) -> dict[str, Any]:
+    found = intervals.wilson(right, total)
+    return {"estimate": round(found.estimate, 4), "low": round(found.low, 4), "high": round(found.high, 4), "n": total}
+
+
+def _row(loop: Loop, plan: Plan, number: int) -> dict[str, Any]:
+    report = loop.report(number)
+    verdict = report.verdict
+    return {
+        "turn": number, "interactions": report.interactions, "feedback": report.feedback, "kept": report.kept,
+        "dropped": report.dropped, "auto_labelled": report.auto_labelled, "human_labels": report.human_labels,
+        "candidates": report.candidates,
+        "verdict": None if verdict is None else {
+            "outcome": verdict.outcome, "estimate": verdict.estimate, "low": verdict.low, "high": verdict.high,
+            "n": verdict.n, "reason": verdict.reason,
+        },
+        "model": report.live, "promoted": report.release is not None, "dataset_hash": report.dataset_hash,
+        "model_blob": None if report.model is None else _blob(loop, report.model),
+        "test_accuracy": _measured(loop, plan, report.live), "seconds": report.seconds,
+    }  # fmt: skip
+
+
+def _blob(loop: Loop, id: str) -> str:
+    model = loop.records.get(Model, id)
+    assert model is not None
+    return model.blob
+
+
+def _ceiling(loop: Loop, plan: Plan) -> dict[str, Any]:
+    """The loop's own trainer with every true label of the training rows."""
+    spec = loop.models()[-1].spec
+    examples = [
+        Example(id=f"{row:08d}", loop=loop.name, input=value, target=label, origin="human", split="train",
+                group=f"{row:08d}")
+        for row, (value, label) in enumerate(zip(plan.data.inputs, plan.data.labels, strict=True))
+    ]  # fmt: skip
+    model = trainer(spec).load(fit(spec, examples))
+    given = answers(model, plan.data.test_inputs)
+    return _accuracy(sum(a == b for a, b in zip(given, plan.data.test_labels, strict=True)), len(given))
+
+
+def _labels_seen(loop: Loop, plan: Plan) -> dict[str, Any]:
+    """Rows whose true label anybody could have learned from people: brought, corrected, confirmed, or reviewed."""
+    rows = set(plan.first)
+    for traffic in plan.turns:
+        for row in traffic:
+            answer = loop.records.get(Interaction, f"demo-{row:06d}")
+            said = answer and plan.people.says(row, plan.data.labels[row], answer)
+            if said and said["value"] != "down":
+                rows.add(row)
+    rows |= {int(r.interaction.rsplit("-", 1)[1]) for r in loop.reviews(state="done")}
+    return {"rows": len(rows), "share": round(len(rows) / len(plan.data.labels), 4)}
+
+
+def _print(console: Console, result: dict[str, Any], home: Path) -> None:
+    def shown(found: dict[str, Any]) -> str:
+        return f"{found['estimate']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+
+    table = [
+        (r["turn"], r["interactions"], r["feedback"], r["kept"], sum(r["dropped"].values()), r["human_labels"],
+         r["auto_labelled"], _told(r), shown(r["test_accuracy"]), r["seconds"])
+        for r in result["turns"]
+    ]  # fmt: skip
+    console.table(
+        ("turn", "came in", "feedback", "kept", "dropped", "by people", "by machine", "candidate", "live on test rows",
+         "s"),
+        table,
+    )  # fmt: skip
+    turns = result["turns"]
+    console.say()
+    console.facts([
+        ("never retrained", shown(result["baseline"])),
+        ("after the last turn", shown(turns[-1]["test_accuracy"])),
+        ("every label true", shown(result["ceiling"])),
+        ("share of that reached", f"{result['share_of_ceiling']:.1%}, having seen "
+                                  f"{result['labels_seen']['share']:.1%} of the labels in any form"),
+    ])  # fmt: skip
+    console.say(f"\nThe loop is in {home}; look at it with: everloop up --home {home}")
+    (home / _MARK).write_bytes(
+        msgspec.json.encode({**msgspec.json.decode((home / _MARK).read_bytes()), "finished": True})
+    )
+
+
+def _told(row: dict[str, Any]) -> str:
+    verdict = row["verdict"]
+    if verdict is None:
+        return "none"
+    estimate = "" if verdict["estimate"] is None else f" {verdict['estimate']:+.1%}"
+    return f"{verdict['outcome']}{estimate}" + (", live" if row["promoted"] else "")

@@ -1,0 +1,128 @@
+"""``everloop init``: declare a loop, or change what was declared."""
+
+import argparse
+import difflib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from everloop.cli.console import Console
+from everloop.cli.home import opened
+from everloop.errors import InvalidInput
+from everloop.settings import Settings
+from everloop.types import LoopSpec, Policy
+
+_FEWEST_LABELS = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is not given stays as it was declared before, or at its default."""
+    parser.add_argument("loop", metavar="NAME", help="lower-case letters, digits, - and _")
+    parser.add_argument("--task", choices=["classify"], help="what kind of answer it gives")
+    parser.add_argument("--signal", help='what people do that teaches: "agents correct the suggested intent"')
+    parser.add_argument("--capability", help="the number that should improve (accuracy)")
+    parser.add_argument("--outcome", help="the number the business wants moved: handoff_rate")
+    parser.add_argument("--goal", choices=["up", "down"], help="the way the outcome should move")
+    parser.add_argument("--labels", metavar="A,B|FILE", help="the closed set of labels: a list, or a file, one a line")
+    parser.add_argument("--trainer", metavar="NAME", help='a trainer by name, like linear_text.v1 ("auto" chooses)')
+    parser.add_argument("--policy", metavar="KEY=VALUE", nargs="+", default=[], action="extend",
+                        help="how a turn behaves: review_budget=50 margin=0.01")  # fmt: skip
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Declare the loop, then say what was declared and what to do next."""
+    given: dict[str, Any] = {
+        name: getattr(args, name)
+        for name in ("task", "signal", "capability", "outcome", "goal")
+        if getattr(args, name) is not None
+    }
+    if args.labels is not None:
+        given["labels"] = read_labels(args.labels)
+    if args.trainer is not None:
+        given["trainer"] = args.trainer
+    if args.policy:
+        given["policy"] = read_policy(args.policy)
+    with opened(args, create=True) as wheel:
+        before = next((loop.spec for loop in wheel.loops() if loop.name == args.loop), None)
+        loop = wheel.loop(args.loop, **given)
+        console.document(loop.spec)
+        _describe(loop.spec, before, loop.status().sentence, wheel.settings, console)
+    return 0
+
+
+def _describe(spec: LoopSpec, before: LoopSpec | None, sentence: str, settings: Settings, console: Console) -> None:
+    if before is None:
+        console.say(f"declared loop {spec.name} in {settings.home}")
+    else:
+        same = msgspec.structs.replace(before, at=spec.at) == spec
+        console.say(f"loop {spec.name} was declared already; {'nothing changed' if same else 'changed'}")
+    console.say()
+    console.say(f"  {sentence}")
+    console.say()
+    labels = f"{len(spec.labels)}: {', '.join(spec.labels[:5])}{', …' if len(spec.labels) > 5 else ''}"
+    different = {name: value for name, value in msgspec.structs.asdict(spec.policy).items()
+                 if value != getattr(Policy(), name)}  # fmt: skip
+    console.facts([
+        ("task", spec.task),
+        ("labels", labels if spec.labels else "any"),
+        ("trainer", spec.trainer.name),
+        ("policy", ", ".join(f"{name}={value}" for name, value in different.items()) or "the defaults"),
+    ])  # fmt: skip
+    missing = [f"--{name}" for name in ("signal", "outcome") if not getattr(spec, name)]
+    if missing:
+        console.say()
+        console.say(f"not declared: {' '.join(missing)}. Until the sentence is whole, `everloop check` can't judge it.")
+    if before is not None:
+        return
+    home = "" if settings.home == Settings().home else f" --home {settings.home}"
+    base = f"http://{settings.host}:{settings.port}"
+    console.say(f"""
+next:
+  everloop up{home}
+  curl -X POST {base}/v1/loops/{spec.name}/predict -d '{{"input": "my card has not arrived"}}'
+  curl -X POST {base}/v1/feedback -d '{{"interaction": "ID", "kind": "correction", "value": "card_arrival"}}'
+or from here:
+  everloop predict {spec.name} "my card has not arrived"{home}
+  everloop feedback ID --correction card_arrival{home}
+  everloop log {spec.name} past.csv{home}      # what you have already: columns input, label
+  everloop turn {spec.name}{home}""")
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """A closed set of labels from ``a,b`` or from a file with one a line; raises InvalidInput."""
+    path = Path(text)
+    if "," not in text and path.is_file():
+        try:
+            words = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{text}: not valid UTF-8 at byte {error.start}") from None
+    else:
+        words = text.split(",")
+    labels = tuple(word.strip() for word in words if word.strip())
+    if len(labels) < _FEWEST_LABELS:
+        raise InvalidInput(f"--labels {text!r}: neither a file nor a list of two labels or more (a,b)")
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise InvalidInput(f"--labels: {twice!r} is there twice")
+    return labels
+
+
+def read_policy(words: list[str]) -> dict[str, Any]:
+    """``key=value`` words as fields of Policy; raises InvalidInput that names the nearest field."""
+    fields = {info.name: info.type for info in msgspec.structs.fields(Policy)}
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise InvalidInput(f"--policy {word!r}: write it as KEY=VALUE")
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(fields)}"
+            raise InvalidInput(f"--policy: no dial called {key!r}; {hint}")
+        value: Any = tuple(part for part in text.split(",") if part) if key == "rules" else text
+        try:
+            found[key] = msgspec.convert(value, fields[key], strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"--policy {word}: {str(error)[0].lower()}{str(error)[1:]}") from None
+    return found

@@ -1,0 +1,73 @@
+"""``everloop review``: the queue of questions to people, and their answers."""
+
+import argparse
+
+from everloop.cli.console import Console, cell
+from everloop.cli.home import chosen, opened
+from everloop.errors import InvalidInput, NotFound
+from everloop.types import Review
+from everloop.wheel import Wheel
+
+_SHOWN = 60
+_LIMIT = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing or a loop lists; a review's id shows it; an id and a label answer it."""
+    parser.add_argument("which", nargs="?", metavar="LOOP|ID", help="a loop lists its queue; an id shows one review")
+    parser.add_argument("label", nargs="?", help="the answer to that review")
+    parser.add_argument("--accept", action="store_true", help="the machine's proposal is right")
+    parser.add_argument("--rationale", help="why")
+    parser.add_argument("--annotator", default="me", help="who answers (me)")
+    parser.add_argument("--limit", type=int, default=_LIMIT, metavar="N", help=f"list at most so many ({_LIMIT})")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """List, show or answer."""
+    if args.limit < 1:
+        raise InvalidInput("--limit: must be 1 or more")
+    if args.label is not None and args.accept:
+        raise InvalidInput("a label or --accept, not both")
+    with opened(args) as wheel:
+        loops = [loop.name for loop in wheel.loops()]
+        listing = args.which is None or (args.which in loops and args.label is None)
+        if listing and not args.accept:
+            _list(wheel, args.which, args.limit, console)
+        elif args.which is None:
+            raise InvalidInput("--accept needs the id of a review")
+        else:
+            review = wheel.store.records.get(Review, args.which)
+            if review is None:
+                raise NotFound(f"no loop and no review called {args.which!r}; everloop review lists the open ones")
+            _one(wheel, review, args, console)
+    return 0
+
+
+def _list(wheel: Wheel, name: str | None, limit: int, console: Console) -> None:
+    found = [review for loop in chosen(wheel, name) for review in loop.reviews()]
+    console.document(found[:limit])
+    if not found:
+        console.say("no open review; a turn asks them")
+        return
+    console.table(
+        ["review", "loop", "why", "input", "proposal", "confidence"],
+        [[r.id, r.loop, r.why, cell(r.input, _SHOWN), r.proposal, r.confidence] for r in found[:limit]],
+    )
+    more = f" of {len(found):,}" if len(found) > limit else ""
+    console.say(f"{min(limit, len(found)):,}{more} open; answer one with: everloop review ID LABEL (or ID --accept)")
+
+
+def _one(wheel: Wheel, review: Review, args: argparse.Namespace, console: Console) -> None:
+    label = review.proposal if args.accept else args.label
+    if args.accept and label is None:
+        raise InvalidInput("the machine has no proposal for this one; give the label")
+    if label is None:
+        console.document(review)
+        console.facts([
+            ("review", review.id), ("loop", review.loop), ("state", review.state), ("why", review.why),
+            ("input", review.input), ("proposal", review.proposal), ("confidence", review.confidence),
+        ])  # fmt: skip
+        return
+    made = wheel.get(review.loop).annotate(review.id, label, annotator=args.annotator, rationale=args.rationale)
+    console.document(made)
+    console.say(f"answered: {made.value}")

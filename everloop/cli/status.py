@@ -1,0 +1,76 @@
+"""``everloop status``: where each loop stands, and what it waits for."""
+
+import argparse
+from datetime import UTC, datetime
+
+from everloop.cli.console import Console
+from everloop.cli.home import chosen, opened
+from everloop.report import Status
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One loop, or all."""
+    parser.add_argument("loop", nargs="?", help="one loop in full; without it all of them")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Print one loop's status in full, or a table of all."""
+    with opened(args) as wheel:
+        if args.loop is None and not wheel.loops():
+            console.document([])
+            console.say("no loop yet; declare one with: everloop init NAME --task classify")
+            return 0
+        found = [loop.status() for loop in chosen(wheel, args.loop)]
+    if args.loop is not None:
+        console.document(found[0])
+        _in_full(found[0], console)
+        return 0
+    console.document(found)
+    console.table(
+        ["loop", "live", "accuracy", "interval", "n", "interactions", "feedback", "reviews", "turns", "waiting for"],
+        [
+            [s.loop, s.live or "nothing", s.accuracy, interval(s.accuracy_low, s.accuracy_high), s.accuracy_n or None,
+             s.interactions, sum(s.feedback.values()), s.reviews, s.turns, s.waiting_for]
+            for s in found
+        ],
+    )  # fmt: skip
+    return 0
+
+
+def _in_full(status: Status, console: Console) -> None:
+    console.say(status.sentence)
+    console.say()
+    measured = None
+    if status.accuracy is not None:
+        around = interval(status.accuracy_low, status.accuracy_high)
+        measured = f"{status.accuracy:.3f} {around} n={status.accuracy_n:,}"
+    since = f", since {moment(status.live_since)}" if status.live_since is not None else ""
+    console.facts([
+        ("live", f"{status.live}{since}" if status.live else "nothing: the loop abstains"),
+        ("accuracy", measured),
+        ("interactions", status.interactions),
+        ("feedback", ", ".join(f"{n:,} {kind}" for kind, n in sorted(status.feedback.items())) or "none"),
+        ("held", f"{status.held:,} wait for their interaction (all loops)" if status.held else None),
+        ("reviews", f"{status.reviews:,} open"),
+        ("turns", status.turns),
+        ("step", status.step),
+        ("waiting for", status.waiting_for),
+    ])  # fmt: skip
+
+
+def interval(low: float | None, high: float | None) -> str | None:
+    """An interval as it is shown beside its estimate.
+
+    >>> interval(0.81, 0.9)
+    '[0.810, 0.900]'
+    """
+    return None if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
+
+
+def moment(at: int) -> str:
+    """Milliseconds since 1970 as a time a person reads, in UTC.
+
+    >>> moment(0)
+    '1970-01-01 00:00Z'
+    """
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%MZ")

@@ -1,0 +1,20 @@
+"""``everloop undo``: take back what curation left out; the next turn keeps it."""
+
+import argparse
+
+from everloop.cli.console import Console
+from everloop.cli.home import opened
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The interaction."""
+    parser.add_argument("interaction", help="id of the interaction that was dropped")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Undo the drop, and print what it was."""
+    with opened(args) as wheel:
+        drop = wheel.get(wheel.interaction(args.interaction).loop).undo(args.interaction)
+    console.document(drop)
+    console.say(f"taken back: {drop.id} was left out in turn {drop.turn} by {drop.reason}; the next turn keeps it")
+    return 0

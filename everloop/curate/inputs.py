@@ -1,0 +1,40 @@
+"""When are two inputs the same? A fingerprint of the normalised input, and the text or the numbers to compare."""
+
+import hashlib
+import unicodedata
+
+import msgspec
+import numpy as np
+
+from everloop.types import Input
+
+_SPACE = str.maketrans({c: " " for c in "\t\n\r\f\v\u00a0"})
+
+
+def normalise(text: str) -> str:
+    """Unicode NFKC, case folded, runs of white space as one space, no white space or full stop at the ends.
+
+    >>> normalise("  My CARD\\n hasn’t arrived. ")
+    'my card hasn’t arrived'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_SPACE).split()).strip(" .")
+
+
+def text_of(value: Input) -> str | None:
+    """The text to compare by: itself, or the words of a chat request's messages; None for numbers."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        messages = value.get("messages")
+        if isinstance(messages, list):
+            said = [m.get("content") for m in messages if isinstance(m, dict)]
+            return "\n".join(s for s in said if isinstance(s, str))
+        return msgspec.json.encode(value, order="sorted").decode()
+    return None
+
+
+def fingerprint(value: Input) -> str:
+    """128 bits of SHA-256 over the normalised input, as hex: equal for inputs that differ in case or spacing alone."""
+    text = text_of(value)
+    data = normalise(text).encode() if text is not None else np.asarray(value, dtype="<f8").tobytes()
+    return hashlib.sha256((b"t" if text is not None else b"v") + data).hexdigest()[:32]

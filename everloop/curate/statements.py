@@ -1,0 +1,65 @@
+"""What each piece of feedback says about the label of its interaction's input."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from everloop.types import (
+    Annotation,
+    Correction,
+    Demonstration,
+    Feedback,
+    Interaction,
+    Intervention,
+    Label,
+    Rating,
+    Statement,
+    Thumb,
+)
+
+Kind = Literal["label", "correction", "demonstration", "intervention", "confirmed", "refuted"]
+
+_GOOD, _BAD = 0.75, 0.25  # a rating at or beyond these, as a share of its scale, confirms or refutes the answer
+
+
+def statements(
+    interaction: Interaction, feedback: Iterable[Feedback], annotations: Iterable[Annotation] = ()
+) -> tuple[Statement, ...]:
+    """The statements about one interaction, oldest first. Of several by one person the last counts: they thought again.
+
+    Votes, comments, implicit signals and outcomes say nothing about which label is right and are left to later stages.
+    """
+    found: dict[str, Statement] = {}
+    for item in sorted(feedback, key=lambda f: (f.at, f.id)):
+        said = _said(interaction, item)
+        if said is not None:
+            key = f"{item.source} {item.subject}" if item.subject is not None else item.id
+            found.pop(key, None)
+            found[key] = Statement(
+                id=item.id, kind=said[0], value=said[1], interaction=interaction.id, subject=item.subject
+            )
+    for note in sorted(annotations, key=lambda a: (a.at, a.id)):
+        found.pop(note.annotator, None)
+        found[note.annotator] = Statement(
+            id=note.id, kind="annotation", value=note.value, interaction=interaction.id, subject=None
+        )
+    return tuple(found.values())
+
+
+def _said(interaction: Interaction, item: Feedback) -> tuple[Kind, str] | None: 
+    match item:
+        case Correction(value=value):
+            return "correction", value
+        case Label(value=value):
+            return "label", value
+        case Demonstration(value=value):
+            return "demonstration", value
+        case Intervention(reason=reason, hindsight_label=hindsight, value=value) if reason != "no_fault":
+            return "intervention", hindsight or value
+        case Thumb(value=value) if interaction.output is not None:
+            return ("confirmed" if value == "up" else "refuted"), interaction.output
+        case Rating(value=value, scale=scale) if interaction.output is not None:
+            if value >= _GOOD * scale:
+                return "confirmed", interaction.output
+            if value <= _BAD * scale:
+                return "refuted", interaction.output
+    return None

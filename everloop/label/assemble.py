@@ -1,0 +1,96 @@
+"""From evidence to examples: whose word counts, with what weight, and what the machine labels by itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from everloop.types import Drop, Evidence, Example, Policy, Statement
+
+_DOUBTED = 0.1  # out-of-fold probability below which a person's label contradicts everything else we know
+_DOUBTED_WEIGHT = 0.3  # what such a label still weighs until somebody has looked at it
+_SETTLED = ("annotation", "label")
+
+
+class Opinion(NamedTuple):
+    """What a model that has not seen the row thinks of it."""
+
+    best: str
+    confidence: float  # calibrated probability of `best`
+    given: float  # of the label people gave; 0 where nobody did
+
+
+class Assembly(NamedTuple):
+    """The examples of a dataset version, and the drops of what was passed by."""
+
+    examples: list[Example]
+    drops: list[Drop]
+    doubted: int  # labels that count for less
+    automatic: int  # labels that are the machine's
+
+
+def target_of(row: Evidence) -> tuple[str, bool]:
+    """The label people argue for and whether it is settled: annotations first, then brought labels, then the majority.
+
+    `row` has at least one statement that argues for a label.
+    """
+    for kind in _SETTLED:
+        votes = _votes([s for s in row.statements if s.kind == kind])
+        if votes:
+            return min(votes, key=lambda v: (-votes[v], v)), True
+    votes = _votes(row.statements)
+    return min(votes, key=lambda v: (-votes[v], v)), False
+
+
+def assemble(
+    loop: str, turn: int, evidence: Sequence[Evidence], pool: Sequence[Evidence],
+    opinions: Mapping[str, Opinion], policy: Policy,
+) -> Assembly:  # fmt: skip
+    """Examples ordered by id. `opinions` are out-of-fold, by evidence id; a row without one keeps its full weight.
+
+    Golden examples are only what people were asked about or brought as golden: the feedback that happens to come
+    depends on the answer given, and would favour one model.
+    """
+    examples: list[Example] = []
+    drops: list[Drop] = []
+    doubted = automatic = 0
+    for row in evidence:
+        target, settled = target_of(row)
+        if row.split == "test" or (row.split == "golden" and not settled):
+            drops.append(_drop(loop, turn, row, "golden_unverified"))
+            continue
+        weight = 1.0
+        opinion = opinions.get(row.id)
+        if not settled and opinion is not None and opinion.best != target and opinion.given < _DOUBTED:
+            weight, doubted = _DOUBTED_WEIGHT, doubted + 1
+        examples.append(_example(row, target, "human" if settled else "production", weight))
+    for row in pool:
+        opinion = opinions.get(row.id)
+        refuted = {s.value for s in row.statements if s.kind == "refuted"}
+        if row.split != "train" or opinion is None:
+            drops.append(_drop(loop, turn, row, "no_signal" if row.split == "train" else "golden_unverified"))
+        elif opinion.confidence < policy.auto_confidence or opinion.best in refuted:
+            drops.append(_drop(loop, turn, row, "no_signal", opinion.confidence))
+        else:
+            examples.append(_example(row, opinion.best, "auto", policy.auto_weight))
+            automatic += 1
+    return Assembly(sorted(examples, key=lambda e: e.id), drops, doubted, automatic)
+
+
+def _votes(statements: Sequence[Statement]) -> dict[str, int]:
+    votes: dict[str, int] = {}
+    for s in statements:
+        if s.kind != "refuted":
+            votes[s.value] = votes.get(s.value, 0) + 1
+    return votes
+
+
+def _example(row: Evidence, target: str, origin: str, weight: float) -> Example:
+    return Example(
+        id=row.id, loop=row.loop, input=row.input, target=target, origin=origin,  # type: ignore[arg-type]
+        split=row.split, group=row.group, weight=weight, slices=row.slices, subjects=row.subjects,
+        evidence=(*row.interactions, *(s.id for s in row.statements)),
+    )  # fmt: skip
+
+
+def _drop(loop: str, turn: int, row: Evidence, reason: str, score: float | None = None) -> Drop:
+    return Drop(id=row.interaction, loop=loop, turn=turn, stage="label", reason=reason,
+                score=None if score is None else round(score, 4))  # fmt: skip

@@ -1,0 +1,514 @@
+"""The turn, read top to bottom. Derived, not chained: `advance` looks at what the store holds and does the next step.
+
+Every step writes its result and its own mark in one transaction, under a lease whose token fences late writers. A
+process may be killed at any instruction; calling `advance` again, anywhere, goes on from the last finished step. This
+is the only module that knows all stages.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from everloop import curate, deploy, evaluate, label, train
+from everloop.errors import Conflict, LeaseLost
+from everloop.features import text
+from everloop.ids import new_id, now
+from everloop.store import Store
+from everloop.types import (
+    Alternative,
+    Annotation,
+    DatasetVersion,
+    Drop,
+    Evidence,
+    Example,
+    FeedbackFields,
+    Input,
+    Interaction,
+    Lease,
+    LoopSpec,
+    Model,
+    Placement,
+    Release,
+    Review,
+    Spec,
+    Step,
+    Turn,
+    Verdict,
+)
+
+STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
+_LABELLING = frozenset({"thumb", "rating", "correction", "label", "demonstration", "intervention"})
+_POOL = 50_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
+_PROPOSED = 10_000  # of these, so many get the live model's opinion before people are asked
+_FOLDS = 3
+_PLACES = 4  # digits of a probability that decide anything
+
+
+class Done(NamedTuple):
+    """What a step did: numbers for the report, and the records that make it so."""
+
+    counts: dict[str, Any]
+    records: Sequence[msgspec.Struct] = ()
+    cost: float = 0.0
+
+
+class Workbench:
+    """A worker's hands: the store, who it is, and what it remembers of the open turn to save reading it again."""
+
+    def __init__(self, store: Store, owner: str, lease_seconds: float = 30.0):
+        self.store = store
+        self.owner = owner
+        self.lease_seconds = lease_seconds
+        self.memory: dict[str, tuple[Any, Any]] = {}
+
+    def remember(self, what: str, key: Any, make: Any) -> Any:
+        """The value made for `key` last time, or `make()`; one value is kept for each `what`."""
+        if what not in self.memory or self.memory[what][0] != key:
+            self.memory.pop(what, None)
+            self.memory[what] = (key, make())
+        return self.memory[what][1]
+
+
+def advance(bench: Workbench, spec: LoopSpec, trigger: str | None = None) -> str | None:
+    """Do the next step of the loop's turn; its name, or None when there is nothing to do.
+
+    Without an open turn one is opened if `trigger` says "hand", or if enough feedback or time has passed. Raises
+    Conflict if another worker holds the loop and `trigger` is given; a worker passing by gets None.
+    """
+    turn = open_turn(bench.store, spec.name)
+    if turn is None and trigger is None:
+        trigger = _due(bench, spec)
+        if trigger is None:
+            return None
+    with _leased(bench, f"turn:{spec.name}") as lease:
+        if lease is None:
+            if trigger == "hand":
+                raise Conflict(f"another worker is turning loop {spec.name!r}; wait for it, or stop it")
+            return None
+        turn = open_turn(bench.store, spec.name)
+        if turn is None:
+            if trigger is None:
+                return None
+            bench.store.records.replace(_opened(bench.store, spec, trigger), fence=lease)
+            return "open"
+        name = next(step for step in STEPS if step not in {done.name for done in turn.steps})
+        started = time.perf_counter()
+        _RUN[name](bench, spec, turn, lease, started)
+        return name
+
+
+def open_turn(store: Store, loop: str) -> Turn | None:
+    """The loop's open turn, if there is one."""
+    found = store.records.find(Turn, loop, state="open", limit=1)
+    return found[0] if found else None
+
+
+def last_turn(store: Store, loop: str) -> Turn | None:
+    """The newest turn, open or closed."""
+    found = store.records.find(Turn, loop, newest=True, limit=1)
+    return found[0] if found else None
+
+
+def newest_version(store: Store, loop: str) -> DatasetVersion | None:
+    """The newest dataset version of a loop."""
+    log = store.datasets.log(loop)
+    return log[0] if log else None
+
+
+def predictor(store: Store, model: Model) -> train.Predictor:
+    """A model, loaded from its bytes; loading executes nothing."""
+    return train.trainer(model.spec).load(store.blobs.get(model.blob))
+
+
+def answers(model: train.Predictor, inputs: Sequence[Input]) -> list[str]:
+    """The model's answer to each input."""
+    return [model.classes[i] for i in model.probabilities(inputs).argmax(axis=1)] if inputs else []
+
+
+def usable_since(store: Store, loop: str, position: int) -> tuple[int, int]:
+    """(usable feedback after `position`, newest position looked at)."""
+    count = 0
+    for batch in store.records.scan(FeedbackFields, loop, after=position):
+        count += sum(1 for _, item in batch if item.__struct_config__.tag in _LABELLING)
+        position = batch[-1][0]
+    return count, position
+
+
+# --- opening --------------------------------------------------------------------------------------------------------
+
+
+def _due(bench: Workbench, spec: LoopSpec) -> str | None:
+    records, policy = bench.store.records, spec.policy
+    last = last_turn(bench.store, spec.name)
+    cut = last.cut if last else {}
+    # What was counted is remembered, so that a worker that looks every second reads each feedback once.
+    start = (last.id if last else None, cut.get("feedback", 0))
+    count, upto = bench.memory.get(f"due:{spec.name}", (None, (0, start[1])))[1]
+    if bench.memory.get(f"due:{spec.name}", (None,))[0] != start:
+        count, upto = 0, start[1]
+    more, upto = usable_since(bench.store, spec.name, upto)
+    bench.memory[f"due:{spec.name}"] = (start, (count + more, upto))
+    notes = records.count(Annotation, spec.name) - cut.get("annotations", 0)
+    if policy.trigger_feedback and count + more + notes >= policy.trigger_feedback:
+        return "feedback"
+    clock = policy.trigger_seconds
+    if clock and count + more + notes > 0 and (last is None or now() - (last.ended or now()) >= clock * 1000):
+        return "schedule"
+    return None
+
+
+def _opened(store: Store, spec: LoopSpec, trigger: str) -> Turn:
+    last = last_turn(store, spec.name)
+    cut = {
+        "interactions": store.records.head(Interaction, spec.name),
+        "feedback": store.records.head(FeedbackFields, spec.name),
+        "annotations": store.records.count(Annotation, spec.name),
+    }
+    # Turn 0 is the start from labels somebody brought; turn 1 is the first that learns from use.
+    brought = set(store.records.tally(FeedbackFields, spec.name, "kind")) == {"label"}
+    return Turn(
+        id=new_id(), loop=spec.name, number=last.number + 1 if last else 0 if brought else 1,
+        trigger=trigger, cut=cut, started=now(),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+# --- the steps ------------------------------------------------------------------------------------------------------
+
+
+def _curate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    """Send everything up to the turn's cut through the funnel; write places and drops."""
+    funnel = _funnel(bench, spec, turn)
+    before = next(iter(bench.store.records.find(Turn, spec.name, number=turn.number - 1)), None)
+    counts = {
+        "interactions": _span(bench.store, Interaction, spec.name, before, turn, "interactions"),
+        "feedback": _span(bench.store, FeedbackFields, spec.name, before, turn, "feedback"),
+        "seen": funnel.seen,
+        "evidence": len(funnel.evidence),
+        "pool": len(funnel.pool),
+        "waterfall": [[reason, n] for reason, n in funnel.waterfall],
+    }
+    drops = _changed_drops(bench, spec.name, funnel.drops, lease, {"curate"})
+    _finish(bench, turn, lease, started, "curate", Done(counts, [*funnel.placements, *drops]))
+
+
+def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    """Put into the queue what people should look at, with the machine's proposal attached."""
+    funnel = _funnel(bench, spec, turn)
+    asked = frozenset(
+        review.interaction for batch in bench.store.records.scan(Review, spec.name) for _, review in batch
+    )
+    fresh = _with_proposals(bench.store, spec.name, funnel.pool)
+    wanted = label.choose(
+        funnel.evidence, fresh, funnel.contested, asked=asked, policy=spec.policy, vectors=_vectors
+    )  # fmt: skip
+    reviews = [
+        Review(
+            id=new_id(), loop=spec.name, turn=turn.number, interaction=want.evidence.interaction,
+            input=want.evidence.input, why=want.why, proposal=want.evidence.output,
+            confidence=want.evidence.confidence, priority=want.priority, at=now(),
+        )
+        for want in wanted
+    ]  # fmt: skip
+    why = {reason: sum(r.why == reason for r in reviews) for reason in ("golden", "disputed", "uncertain")}
+    _finish(bench, turn, lease, started, "label", Done({"asked": len(reviews), **why}, reviews))
+
+
+def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    """Weigh what people said, label what the machine is sure of, and commit the dataset version."""
+    store = bench.store
+    funnel = _funnel(bench, spec, turn)
+    notes = store.records.count(Annotation, spec.name)
+    before = next(iter(store.records.find(Turn, spec.name, number=turn.number - 1)), None)
+    earlier = _counted(before, "dataset", "annotations") if before else 0
+    opinions = _opinions(spec, funnel)
+    made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, opinions, spec.policy)
+    examples, twins = _without_leaks(made.examples, turn, spec.policy.near_duplicate)
+    drops = _changed_drops(bench, spec.name, [*funnel.drops, *made.drops, *twins], lease, {"curate", "label"})
+    parent = newest_version(store, spec.name)
+    training = [e for e in examples if e.split == "train"]
+    counts = {
+        "annotations": notes, "human_labels": notes - earlier, "examples": len(training),
+        "golden": len(examples) - len(training), "auto_labelled": made.automatic, "doubted": made.doubted,
+        "waterfall": _waterfall(funnel, [*made.drops, *twins]),
+    }  # fmt: skip
+    recipe = Spec(name="turn.v1", args={"turn": turn.number, "policy": msgspec.to_builtins(spec.policy)})
+    id = new_id()
+    done = _marked(turn, started, "dataset", Done({**counts, "version": id}))
+    store.datasets.commit(
+        spec.name, examples, id=id, parent=parent.id if parent else None, recipe=recipe, at=now(),
+        alongside=[*drops, done], fence=lease,
+    )  # fmt: skip
+
+
+def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    """Train the candidate from its Spec and the dataset version alone; nothing new to learn, no candidate."""
+    store = bench.store
+    version = store.datasets.get(_counted(turn, "dataset", "version"))
+    assert version is not None
+    examples = store.datasets.examples(version.id, "train")
+    parent = store.datasets.get(version.parent) if version.parent else None
+    why = _nothing_to_learn(examples, version, parent)
+    if why:
+        return _finish(bench, turn, lease, started, "train", Done({"skipped": why}))
+    trainer = train.choose([e.input for e in examples]) if spec.trainer.name == "auto" else spec.trainer
+    data = fit(trainer, examples)
+    seconds = time.perf_counter() - started
+    model = Model(
+        id=new_id(), loop=spec.name, turn=turn.number, spec=trainer, dataset=version.id,
+        blob=store.blobs.put(data), size=len(data), classes=train.trainer(trainer).load(data).classes,
+        seconds=round(seconds, 3), at=now(),
+    )  # fmt: skip
+    _finish(bench, turn, lease, started, "train", Done({"model": model.id, "bytes": len(data)}, [model]))
+
+
+def fit(spec: Spec, examples: Sequence[Example]) -> bytes:
+    """A model's bytes from its Spec and its examples (ordered by id, as `Datasets.examples` gives them)."""
+    seed = int(spec.args.get("seed", 0))
+    return train.trainer(spec).fit(
+        [e.input for e in examples], [e.target for e in examples], [e.weight for e in examples], seed=seed,
+        groups=[e.group for e in examples],
+    )  # fmt: skip
+
+
+def _evaluate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    """Champion against candidate on the golden set, paired, overall and by slice."""
+    store = bench.store
+    candidate = _candidate(store, spec.name, turn)
+    if candidate is None:
+        return _finish(bench, turn, lease, started, "evaluate", Done({"skipped": "no candidate"}))
+    golden = store.datasets.examples(candidate.dataset, "golden")
+    current = deploy.live(store.records.find(Release, spec.name))
+    champion = store.records.get(Model, current.model) if current and current.model else None
+    inputs = [e.input for e in golden]
+    mine = answers(predictor(store, candidate), inputs)
+    theirs = answers(predictor(store, champion), inputs) if champion else None
+    outside: tuple[NDArray[np.float64], float] | None = None
+    if champion is None:
+        outside = _out_of_fold(candidate, store.datasets.examples(candidate.dataset, "train"))
+    verdict = evaluate.judge(
+        id=new_id(), loop=spec.name, turn=turn.number, candidate=candidate.id,
+        champion=champion.id if champion else None, answers=mine, champion_answers=theirs,
+        targets=[e.target for e in golden], groups=[e.group for e in golden], slices=[e.slices for e in golden],
+        margin=spec.policy.margin, level=spec.policy.level, out_of_fold=outside, at=now(),
+    )  # fmt: skip
+    _finish(bench, turn, lease, started, "evaluate", Done({"verdict": verdict.id, "golden": len(golden)}, [verdict]))
+
+
+def _deploy(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    """Put the candidate live if its verdict passed and the champion it beat is still the champion."""
+    store = bench.store
+    verdicts = store.records.find(Verdict, spec.name, turn=turn.number)
+    release = deploy.promote(store.records.find(Release, spec.name), verdicts[-1]) if verdicts else None
+    done = Done({"release": release.id if release else None}, [release] if release else [])
+    _finish(bench, turn, lease, started, "deploy", done)
+
+
+def _close(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    done = _marked(turn, started, "close", Done({}))
+    bench.store.records.replace(msgspec.structs.replace(done, state="closed", ended=now()), fence=lease)
+    bench.memory.clear()
+
+
+_RUN = {"curate": _curate, "label": _label, "dataset": _dataset, "train": _train, "evaluate": _evaluate,
+        "deploy": _deploy, "close": _close}  # fmt: skip
+
+
+# --- what the steps stand on ----------------------------------------------------------------------------------------
+
+
+def _funnel(bench: Workbench, spec: LoopSpec, turn: Turn) -> curate.Funnel:
+    """The funnel over everything up to the turn's cut; what people annotated since counts too."""
+    records, loop = bench.store.records, spec.name
+
+    def make() -> curate.Funnel:
+        said = _by_interaction(records.scan(FeedbackFields, loop, upto=turn.cut["feedback"]))
+        notes = _by_interaction(records.scan(Annotation, loop))
+        places = {p.id: p for batch in records.scan(Placement, loop) for _, p in batch}
+        undone = frozenset((d.id, d.reason) for d in records.find(Drop, loop, undone=True))
+        known = curate.Known(said, notes, places, undone)
+        rows = (it for batch in records.scan(Interaction, loop, upto=turn.cut["interactions"]) for _, it in batch)
+        return curate.run(loop, turn.number, rows, known, spec.policy)
+
+    placed = "curate" in {step.name for step in turn.steps}
+    return bench.remember("funnel", (turn.id, placed, records.count(Annotation, loop), records.head(Annotation, loop)), make)  # type: ignore[no-any-return]
+
+
+def _by_interaction(batches: Iterator[list[tuple[int, Any]]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for batch in batches:
+        for _, item in batch:
+            found.setdefault(item.interaction, []).append(item)
+    return found
+
+
+def _changed_drops(
+    bench: Workbench, loop: str, wanted: Sequence[Drop], lease: Lease, stages: set[str]
+) -> list[Drop]:
+    """Those of `wanted` that differ from what is written; drops of `stages` that no longer hold are removed."""
+    records = bench.store.records
+    there = {d.id: d for batch in records.scan(Drop, loop) for _, d in batch}
+    keep = {d.id for d in wanted}
+    stale = [d.id for d in there.values() if d.stage in stages and d.id not in keep and not d.undone]
+    if stale:
+        records.delete(Drop, stale, fence=lease)
+    return [d for d in wanted if _reason(there.get(d.id)) != (d.reason, d.matched)]
+
+
+def _reason(drop: Drop | None) -> tuple[str, str | None] | None:
+    return None if drop is None or drop.undone else (drop.reason, drop.matched)
+
+
+def _with_proposals(store: Store, loop: str, pool: Sequence[Evidence]) -> list[Evidence]:
+    """The newest rows of the pool with the live model's answer: what an older model was unsure of is old news."""
+    current = deploy.live(store.records.find(Release, loop))
+    model = store.records.get(Model, current.model) if current and current.model else None
+    older, newest = list(pool[:-_PROPOSED]), list(pool[-_PROPOSED:])
+    if model is None or not newest:
+        return list(pool)
+    loaded = predictor(store, model)
+    matrix = np.round(loaded.probabilities([row.input for row in newest]), _PLACES)
+    for i, row in enumerate(matrix):
+        best = np.argsort(-row, kind="stable")[:2]
+        told = [Alternative(loaded.classes[j], float(row[j])) for j in best]
+        newest[i] = msgspec.structs.replace(
+            newest[i], output=told[0].value, confidence=told[0].confidence, alternatives=tuple(told[1:])
+        )
+    return older + newest
+
+
+def _opinions(spec: LoopSpec, funnel: curate.Funnel) -> dict[str, label.Opinion]:
+    """What models that have not seen a row think of it: out-of-fold for evidence, the folds' mean for the pool."""
+    known = sorted((e for e in funnel.evidence if e.split == "train"), key=lambda e: e.id)
+    pool = sorted((e for e in funnel.pool if e.split == "train"), key=lambda e: e.interaction)[-_POOL:]
+    targets = [label.target_of(e)[0] for e in known]
+    if len(set(targets)) < 2:
+        return {}
+    trainer = train.choose([e.input for e in known]) if spec.trainer.name == "auto" else spec.trainer
+    crossed = train.trainer(trainer).cross_fit(
+        [e.input for e in known], targets, [1.0] * len(known), pool=[e.input for e in pool], folds=_FOLDS,
+        seed=int(trainer.args.get("seed", 0)), groups=[e.group for e in known],
+    )  # fmt: skip
+    column = {name: i for i, name in enumerate(crossed.classes)}
+    found: dict[str, label.Opinion] = {}
+    for rows, matrix, given in ((known, crossed.probabilities, targets), (pool, crossed.pool, None)):
+        if not len(rows):
+            continue
+        best = np.round(matrix, _PLACES).argmax(axis=1)
+        for i, row in enumerate(rows):
+            of_given = matrix[i, column[given[i]]] if given else 0.0
+            found[row.id] = label.Opinion(
+                crossed.classes[best[i]], round(float(matrix[i, best[i]]), _PLACES), round(float(of_given), _PLACES)
+            )
+    return found
+
+
+def _out_of_fold(model: Model, examples: Sequence[Example]) -> tuple[NDArray[np.float64], float]:
+    """For a first model: which training rows it gets right when it has not seen them, and the best constant's share.
+
+    Only rows a person labelled count; they are few, so this costs little.
+    """
+    people = [e for e in examples if e.origin != "auto"]
+    targets = [e.target for e in people]
+    crossed = train.trainer(model.spec).cross_fit(
+        [e.input for e in people], targets, [e.weight for e in people], folds=_FOLDS,
+        seed=int(model.spec.args.get("seed", 0)), groups=[e.group for e in people],
+    )  # fmt: skip
+    answers = [crossed.classes[i] for i in np.round(crossed.probabilities, _PLACES).argmax(axis=1)]
+    right = np.array([a == t for a, t in zip(answers, targets, strict=True)], float)
+    return right, max(targets.count(t) for t in set(targets)) / len(targets)
+
+
+def _candidate(store: Store, loop: str, turn: Turn) -> Model | None:
+    found = store.records.find(Model, loop, turn=turn.number)
+    return found[-1] if found else None
+
+
+def _nothing_to_learn(examples: Sequence[Example], version: DatasetVersion, parent: DatasetVersion | None) -> str:
+    if len({e.target for e in examples}) < 2:
+        return "needs labels of at least two classes"
+    if parent is not None and parent.hash == version.hash:
+        return "nothing new since the last dataset version"
+    return ""
+
+
+def _without_leaks(examples: Sequence[Example], turn: Turn, threshold: float) -> tuple[list[Example], list[Drop]]:
+    """The last guard: whatever curation did, no near-duplicate of a golden row enters training."""
+    golden = [e for e in examples if e.split == "golden"]
+    training = [e for e in examples if e.split == "train"]
+    twins = curate.twins_between([e.input for e in golden], [e.input for e in training], threshold)
+    drops = [
+        Drop(id=training[j].evidence[0], loop=turn.loop, turn=turn.number, stage="label", reason="golden_twin",
+             matched=golden[i].evidence[0])
+        for j, i in sorted(twins.items())
+    ]  # fmt: skip
+    gone = {training[j].id for j in twins}
+    return [e for e in examples if e.id not in gone], drops
+
+
+def _vectors(inputs: Sequence[Input]) -> NDArray[np.float32]:
+    if inputs and isinstance(inputs[0], list):
+        return np.array(inputs, np.float32)
+    return text.vectors([curate.text_of(value) or "" for value in inputs])
+
+
+def _waterfall(funnel: curate.Funnel, more: Sequence[Drop]) -> list[list[Any]]:
+    """(reason, interactions) with the rows that labelling passed by, in place of curation's provisional count."""
+    counts = {reason: n for reason, n in funnel.waterfall if reason != "no_signal"}
+    for drop in more:
+        counts[drop.reason] = counts.get(drop.reason, 0) + 1
+    return [[reason, n] for reason, n in counts.items()]
+
+
+def _span(store: Store, kind: type, loop: str, before: Turn | None, turn: Turn, log: str) -> int:
+    start = before.cut.get(log, 0) if before else 0
+    return sum(len(b) for b in store.records.scan(kind, loop, after=start, upto=turn.cut[log]))
+
+
+def _counted(turn: Turn, step: str, name: str) -> Any:
+    return next((s.counts.get(name) for s in turn.steps if s.name == step), None)
+
+
+def _marked(turn: Turn, started: float, name: str, done: Done) -> Turn:
+    step = Step(
+        name=name, seconds=round(time.perf_counter() - started, 3), cost=done.cost, counts=done.counts, at=now()
+    )
+    return msgspec.structs.replace(turn, steps=(*turn.steps, step))
+
+
+def _finish(bench: Workbench, turn: Turn, lease: Lease, started: float, name: str, done: Done) -> None:
+    bench.store.records.replace(*done.records, _marked(turn, started, name, done), fence=lease)
+
+
+@contextmanager
+def _leased(bench: Workbench, name: str) -> Iterator[Lease | None]:
+    """The lease, renewed while the work goes on. Work that outlives a lost lease is fenced off when it writes."""
+    lease = bench.store.records.lease(name, bench.owner, bench.lease_seconds)
+    if lease is None:
+        yield None
+        return
+    stop = threading.Event()
+
+    def renew() -> None:
+        while not stop.wait(bench.lease_seconds / 3):
+            try:
+                bench.store.records.lease(name, bench.owner, bench.lease_seconds)
+            except Exception:  # noqa: BLE001, S110  a missed renewal is retried; a lost lease shows at the next write
+                pass
+
+    keeper = threading.Thread(target=renew, name=f"lease {name}", daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    finally:
+        stop.set()
+        keeper.join()
+        try:
+            bench.store.records.unlease(lease)
+        except LeaseLost:
+            pass

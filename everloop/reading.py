@@ -1,0 +1,139 @@
+"""What can be read of a loop: its turns, its curve, where it stands. Built from rows; nothing here writes."""
+
+from typing import Any
+
+from everloop import deploy
+from everloop.errors import NotFound
+from everloop.report import Point, Status, TurnReport
+from everloop.stats import intervals
+from everloop.store import Store
+from everloop.types import (
+    Annotation,
+    FeedbackFields,
+    Interaction,
+    LoopSpec,
+    Model,
+    Release,
+    Review,
+    Turn,
+    Verdict,
+)
+
+_STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
+_DOING = {
+    "curate": "reading what came in",
+    "label": "choosing what to ask people",
+    "dataset": "putting the dataset version together",
+    "train": "training a candidate",
+    "evaluate": "comparing it with the live model",
+    "deploy": "deciding whether it goes live",
+    "close": "closing the turn",
+}
+
+
+def sentence(spec: LoopSpec) -> str:
+    """The loop's sentence: usage generates X signal, which improves Y capability, which drives Z outcome."""
+    outcome = f"moves {spec.outcome} {spec.goal}" if spec.outcome else "drives no outcome that was declared"
+    signal = spec.signal or "no signal that was declared"
+    return f"Usage generates this signal: {signal}; it improves {spec.capability}, which {outcome}."
+
+
+def turn_report(store: Store, loop: str, number: int | None = None) -> TurnReport:
+    """The report of a turn, by default the newest; NotFound if there is none."""
+    where = {} if number is None else {"number": number}
+    found = store.records.find(Turn, loop, newest=True, limit=1, **where)
+    if not found:
+        raise NotFound(f"loop {loop!r} has no turn{'' if number is None else f' {number}'} yet")
+    return build(store, found[0], store.records.find(Release, loop))
+
+
+def turn_reports(store: Store, loop: str) -> list[TurnReport]:
+    """Every turn's report, oldest first."""
+    releases = store.records.find(Release, loop)
+    return [build(store, turn, releases) for turn in store.records.find(Turn, loop)]
+
+
+def build(store: Store, turn: Turn, releases: list[Release]) -> TurnReport:
+    """A turn's report from its own row and those it points to."""
+    steps = {step.name: step.counts for step in turn.steps}
+    curated, made = steps.get("curate", {}), steps.get("dataset", {})
+    version = store.datasets.get(made["version"]) if "version" in made else None
+    verdicts = store.records.find(Verdict, turn.loop, turn=turn.number)
+    models = store.records.find(Model, turn.loop, turn=turn.number)
+    led = steps.get("deploy", {}).get("release")
+    until = [r for r in releases if turn.ended is None or r.at <= turn.ended]
+    live = deploy.live(until)
+    kept = made.get("examples", 0) + made.get("golden", 0)
+    return TurnReport(
+        loop=turn.loop, turn=turn.number, state=turn.state, trigger=turn.trigger, started=turn.started,
+        ended=turn.ended, interactions=curated.get("interactions", 0), seen=curated.get("seen", 0),
+        feedback=curated.get("feedback", 0), kept=kept,
+        dropped={reason: n for reason, n in made.get("waterfall", curated.get("waterfall", ())) if n},
+        human_labels=made.get("human_labels", 0), auto_labelled=made.get("auto_labelled", 0),
+        examples=made.get("examples", 0), golden=made.get("golden", 0), dataset=version.id if version else None,
+        dataset_hash=version.hash if version else None, model=models[-1].id if models else None,
+        candidates=len(models), verdict=verdicts[-1] if verdicts else None,
+        release=next((r for r in releases if r.id == led), None), live=live.model if live else None,
+        seconds=round(sum(s.seconds for s in turn.steps), 3), cost=sum(s.cost for s in turn.steps), steps=turn.steps,
+    )  # fmt: skip
+
+
+def curve(reports: list[TurnReport]) -> list[Point]:
+    """The capability of the model that was live after each turn, where that turn measured it."""
+    points: list[Point] = []
+    for report in reports:
+        score = _live_score(report)
+        if score is not None:
+            went_live = report.release is not None and report.release.stage == "live"
+            points.append(Point(turn=report.turn, live=went_live, **score))
+    return points
+
+
+def status(store: Store, spec: LoopSpec) -> Status:
+    """Where a loop stands now."""
+    records, name = store.records, spec.name
+    live = deploy.live(records.find(Release, name))
+    found = records.find(Turn, name, newest=True, limit=1)
+    last = found[0] if found else None
+    step = None
+    if last is not None and last.state == "open":
+        step = next(s for s in _STEPS if s not in {done.name for done in last.steps})
+    points = curve(turn_reports(store, name)[-12:])
+    measured = points[-1] if points and live else None
+    return Status(
+        loop=name, sentence=sentence(spec), live=live.model if live else None, live_since=live.at if live else None,
+        accuracy=measured.estimate if measured else None, accuracy_low=measured.low if measured else None,
+        accuracy_high=measured.high if measured else None, accuracy_n=measured.n if measured else 0,
+        interactions=records.count(Interaction, name), feedback=records.tally(FeedbackFields, name, "kind"),
+        held=len(records.held()), reviews=records.count(Review, name, state="open"),
+        turns=records.count(Turn, name, state="closed"), step=step,
+        waiting_for=_waiting(store, spec, last, step),
+    )  # fmt: skip
+
+
+def _waiting(store: Store, spec: LoopSpec, last: Turn | None, step: str | None) -> str:
+    if step is not None:
+        return f"turn {last.number if last else 1} is {_DOING[step]}"
+    if not spec.policy.trigger_feedback:
+        return "a turn by hand" + (", or the clock" if spec.policy.trigger_seconds else "")
+    cut = last.cut if last else {}
+    upto = cut.get("feedback", 0)
+    new = sum(len(batch) for batch in store.records.scan(FeedbackFields, spec.name, after=upto))
+    new += max(0, store.records.count(Annotation, spec.name) - cut.get("annotations", 0))
+    missing = spec.policy.trigger_feedback - new
+    if missing <= 0:
+        return "the worker (everloop up), or a turn by hand: enough has come in"
+    return f"{missing} more corrections, labels, thumbs or reviews (or a turn by hand)"
+
+
+def _live_score(report: TurnReport) -> dict[str, Any] | None:
+    """Estimate, low, high, n of the model that is live after the turn, from the turn's verdict."""
+    verdict = report.verdict
+    if verdict is None or verdict.n == 0:
+        return None
+    went_live = report.release is not None and report.release.stage == "live"
+    score = verdict.candidate_score if went_live else verdict.champion_score
+    if score is None:
+        return None
+    interval = intervals.wilson(round(score * verdict.n), verdict.n, verdict.level)
+    return {"estimate": score, "low": interval.low, "high": interval.high, "n": verdict.n}

@@ -1,0 +1,116 @@
+"""What a person is told: a turn's report, a loop's status, whether its sentence holds. Structs and plain text only."""
+
+from msgspec import Struct, field
+
+from everloop.types import Outcome3, Release, Step, Verdict
+
+
+class TurnReport(Struct, frozen=True, kw_only=True):
+    """One turn in numbers: what came in, what was kept, what was learned, what moved, what it cost."""
+
+    loop: str
+    turn: int
+    state: str  # open, closed
+    trigger: str
+    started: int
+    ended: int | None
+    interactions: int  # new since the turn before
+    seen: int  # all up to this turn
+    feedback: int  # new since the turn before, every kind
+    kept: int  # interactions that teach: in training, in the golden set, or labelled by the machine
+    dropped: dict[str, int]  # by reason, over all interactions so far
+    human_labels: int  # annotations that came in for this turn
+    auto_labelled: int  # examples whose label is the machine's
+    examples: int  # in training
+    golden: int  # in the golden set
+    dataset: str | None  # id of the dataset version
+    dataset_hash: str | None
+    model: str | None  # the candidate's id
+    candidates: int
+    verdict: Verdict | None
+    release: Release | None  # what it led to
+    live: str | None  # model that is live after it
+    seconds: float
+    cost: float
+    steps: tuple[Step, ...]
+
+    def report(self) -> str:
+        """The turn as plain text, one fact a line."""
+        dropped = ", ".join(f"{n} {reason}" for reason, n in self.dropped.items() if n) or "nothing"
+        lines = [
+            f"turn {self.turn} of {self.loop} ({self.state}, started by {self.trigger})",
+            f"  came in   {self.interactions} interactions, {self.feedback} feedback",
+            f"  kept      {self.kept}; left out: {dropped}",
+            f"  labels    {self.human_labels} by people, {self.auto_labelled} by the machine",
+            f"  data      {self.examples} to train on, {self.golden} golden"
+            + (f" (version {self.dataset_hash[:12]})" if self.dataset_hash else ""),
+            f"  verdict   {self.verdict_line()}",
+            f"  live      {self.live or 'nothing: the loop abstains'}"
+            + (" (new)" if self.release is not None and self.release.stage == "live" else ""),
+            f"  took      {self.seconds:.1f} s, cost {self.cost:.2f}"
+            + "".join(f"; {step.name} {step.seconds:.1f}" for step in self.steps if step.seconds >= 0.05),
+        ]
+        return "\n".join(lines)
+
+    def verdict_line(self) -> str:
+        """The verdict in one sentence, or why there is none."""
+        if self.verdict is not None:
+            return f"{self.verdict.outcome}: {self.verdict.reason}"
+        skipped = next((s.counts["skipped"] for s in self.steps if "skipped" in s.counts), None)
+        return f"none: {skipped}" if skipped else "none yet"
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """Where a loop stands now."""
+
+    loop: str
+    sentence: str  # "Usage generates …, which improves …, which drives …."
+    live: str | None  # model id; None: the loop abstains
+    live_since: int | None
+    accuracy: float | None  # of the live model on the golden set, when it was last measured
+    accuracy_low: float | None
+    accuracy_high: float | None
+    accuracy_n: int
+    interactions: int
+    feedback: dict[str, int]  # by kind
+    held: int  # feedback that waits for its interaction (all loops)
+    reviews: int  # open
+    turns: int  # closed
+    step: str | None  # step the open turn is at, or None
+    waiting_for: str  # one sentence: what the loop waits for
+
+
+class Arrow(Struct, frozen=True, kw_only=True):
+    """One arrow of the loop's sentence, and what the evidence says of it."""
+
+    claim: str
+    verdict: Outcome3  # pass: supported; fail: the evidence is against it; inconclusive: not enough
+    evidence: str  # one sentence with the numbers
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """Is it a flywheel, or does it only accumulate data?"""
+
+    loop: str
+    sentence: str
+    turning: bool  # every arrow that could be measured is supported, and at least signal and capability were
+    summary: str  # one sentence
+    arrows: tuple[Arrow, ...] = field(default_factory=tuple)
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """The capability after one turn."""
+
+    turn: int
+    estimate: float
+    low: float
+    high: float
+    n: int
+    live: bool  # whether this model went live
+
+
+__all__ = ["Arrow", "Check", "Point", "Status", "TurnReport"]

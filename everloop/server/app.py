@@ -1,0 +1,176 @@
+"""The server: one table of operations, from which routes and documentation are made, and the process that serves it."""
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version as installed
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from everloop.report import Check, TurnReport
+from everloop.server import bodies
+from everloop.server.control import Control
+from everloop.server.describe import openapi
+from everloop.server.ingest import Ingest
+from everloop.server.table import Operation, Resource
+from everloop.server.views import Pages
+from everloop.server.wire import Call, Reply, one_line, problem, reply
+from everloop.server.worker import Worker
+from everloop.settings import Settings
+from everloop.types import Annotation, Drop, Feedback, Interaction, Release
+from everloop.wheel import Wheel
+from everloop.wheel import open as open_wheel
+
+THREADS = 8  # for reports, pages, slow models: more would only queue for the interpreter
+GRACE = 5  # seconds a stop waits for requests, and then for the worker's step
+
+_TAKEN = ((200, "All of it was known already, or every line of the batch was taken."), (201, "New, and on disk."),
+          (202, "On disk, and held until its interaction comes."), (207, "Some lines were taken, others refused."),
+          (422, "Nothing was taken."))  # fmt: skip
+_ANSWERED = ((200, "The answer; the interaction is on disk."),)
+
+
+def create_app(wheel: Wheel, *, worker: bool = True) -> Starlette:
+    """The ASGI application over a wheel; with `worker` its thread turns the loops while the application is up.
+
+    The caller keeps the wheel, and closes it after the application has shut down.
+    """
+    version = installed("everloop")
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="everloop-http")
+    turning = Worker(wheel, wheel.settings.worker_seconds) if worker else None
+    pages = Pages(wheel, version)
+    operations = table(wheel, Ingest(wheel, threads), Control(wheel, turning), pages, version)
+    pages.document(operations)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if turning is not None:
+            turning.start()
+        yield
+        if turning is not None:
+            turning.stop(GRACE)
+        threads.shutdown(wait=False, cancel_futures=True)
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        answer = _nothing_there(request, pages)
+        return Response(answer.body, answer.status, media_type=answer.media.decode())
+
+    by_path: dict[str, list[Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, []).append(operation)
+    limit = wheel.settings.max_body_bytes
+    routes = [Route(path, Resource(found, threads, limit)) for path, found in by_path.items()]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: unknown})
+
+
+def table(wheel: Wheel, ingest: Ingest, control: Control, pages: Pages, version: str) -> tuple[Operation, ...]:
+    """Every operation there is. The most asked come first: routes are matched in order."""
+    op, loop = Operation, "/v1/loops/{name}"
+    made: list[Operation] = []
+
+    async def health(_: Call) -> Reply:
+        return reply(bodies.Health("ok", version))
+
+    async def described(_: Call) -> Reply:
+        return reply(document)
+
+    made += [
+        op("POST", "/v1/feedback", "Say what answers were worth: one object, or one a line.", ingest.feedback,
+           bodies.Taken, Feedback, "collect", replies=_TAKEN, lines=True, optional=("id", "at")),
+        op("POST", f"{loop}/predict", "Ask the live model; the answer's id is what feedback speaks of.",
+           ingest.predict, bodies.Answer, bodies.PredictRequest, "collect", replies=_ANSWERED),
+        op("POST", f"{loop}/interactions", "Log what was answered elsewhere: one object, or one a line.", ingest.log,
+           bodies.Taken, Interaction, "collect", replies=_TAKEN, lines=True, optional=("id", "at", "loop")),
+        op("GET", "/v1/interactions/{id}", "One interaction.", control.interaction, Interaction, tag="collect"),
+        op("DELETE", "/v1/subjects/{subject}", "Forget a person: everything of theirs, everywhere.", control.erase,
+           bodies.Erasure, tag="collect"),
+        op("GET", "/v1/loops", "Every loop.", control.loops, bodies.Loops, tag="loops"),
+        op("PUT", loop, "Declare a loop, or change what is declared.", control.declare, bodies.LoopView,
+           bodies.Declaration, "loops", needs_body=False),
+        op("GET", loop, "What is declared, and where it stands.", control.loop, bodies.LoopView, tag="loops"),
+        op("GET", f"{loop}/check", "Whether the evidence supports the loop's sentence.", control.check, Check,
+           tag="loops"),
+        op("GET", f"{loop}/turns", "Every turn's report.", control.turns, bodies.Turns, tag="turns"),
+        op("POST", f"{loop}/turns", "Open a turn by hand; the worker does it.", control.turn_now, bodies.TurnAsked,
+           tag="turns", replies=((202, "It is open."),)),
+        op("GET", f"{loop}/turns/{{n}}", "One turn's report.", control.turn, TurnReport, tag="turns"),
+        op("POST", f"{loop}/drops/{{id}}/undo", "Take a drop back, by the interaction's id.", control.undo, Drop,
+           tag="turns"),
+        op("GET", f"{loop}/reviews", "The queue of human work, the most urgent first.", control.reviews,
+           bodies.Reviews, tag="people",
+           query=(("state", "open (the default), done or skipped"), ("limit", "at most so many"))),
+        op("POST", "/v1/reviews/{id}", "Answer a review.", control.annotate, Annotation, bodies.AnnotateRequest,
+           "people"),
+        op("GET", f"{loop}/models", "Every trained model version.", control.models, bodies.Models, tag="models"),
+        op("GET", f"{loop}/releases", "What was live when, and why.", control.releases, bodies.Releases,
+           tag="models"),
+        op("POST", f"{loop}/rollback", "Put an earlier model live again, at once.", control.rollback, Release,
+           bodies.RollbackRequest, "models", needs_body=False),
+        op("GET", f"{loop}/datasets", "Every dataset version, newest first.", control.datasets, bodies.Versions,
+           tag="models"),
+        op("GET", "/healthz", "The server answers.", health, bodies.Health, tag="server"),
+        op("GET", "/openapi.json", "This description, for machines.", described, tag="server",
+           media="application/json"),
+        op("GET", "/docs", "This description, for people.", pages.api),
+        op("GET", "/", "Every loop.", pages.loops),
+        op("GET", "/loops/{name}", "One loop.", pages.loop),
+        op("GET", "/loops/{name}/turns/{n}", "One turn.", pages.turn),
+        op("GET", "/static/{file}", "The style sheet and the icon.", pages.static, media="*/*"),
+    ]  # fmt: skip
+    document = openapi(made, version)
+    return tuple(made)
+
+
+def serve(settings: Settings) -> None:
+    """Serve pages and API and turn the loops until stopped (Ctrl-C, SIGTERM). One process.
+
+    Exits with status 1 and one line if the address can't be had. Raises StoreError if the folder can't be used.
+    """
+    listening = _listen(settings.host, settings.port)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the wheel is closed below
+    with listening, open_wheel(settings=settings) as wheel:
+        config = uvicorn.Config(
+            create_app(wheel), loop="auto", http="httptools", ws="none", access_log=False, log_config=None,
+            log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False, date_header=False,
+        )  # fmt: skip
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, proto)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        # Listen at once: of two that start together one is told now, not after it has opened the folder.
+        listening.listen(2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"port {port} on {host} is in use; stop the other program or choose another with --port")
+        if error.errno == errno.EACCES:
+            sys.exit(f"port {port} on {host} needs more rights; choose one above 1023 with --port")
+        sys.exit(f"can't listen on {host}, port {port}: {one_line(error)}")
+    return listening
+
+
+def _nothing_there(request: Request, pages: Pages) -> Reply:
+    path = request.url.path
+    if "text/html" in request.headers.get("accept", "") and not path.startswith("/v1/"):
+        return pages.error(404, "Nothing here", f"There is no page {path}.")
+    return problem(404, f"there is nothing at {path[:200]}; see /docs", "NotFound")
+
+
+__all__ = ["create_app", "serve"]

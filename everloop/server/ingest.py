@@ -1,0 +1,229 @@
+"""The path that takes things in: predict, log after the fact, feedback. What it acknowledges is durable.
+
+Nothing here waits on the event loop: records go to the store's group commit and the reply waits for its future, so a
+thousand requests share one flush to disk. Work that takes longer than about a millisecond goes to a thread.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import msgspec
+
+from everloop.collect import build_feedback, build_interaction, parse_lines
+from everloop.collect.incoming import Line, check_label, imported_label
+from everloop.errors import Conflict, EverloopError, InvalidInput, StoreError, UserError
+from everloop.server.bodies import Answer, PredictRequest, Refused, Taken
+from everloop.server.wire import NDJSON, BadRequest, Call, Reply, decode, lines, one_line, reason, reply
+from everloop.types import Interaction, LoopSpec
+from everloop.wheel import Loop, Wheel
+
+LONG_BODY = 64 * 1024  # bytes from which a batch is parsed in a thread, so that it holds up nobody
+SLOW = 0.001  # seconds of computing from which a model answers in a thread
+BATCH = 2_000  # records handed to one group commit: a big batch must not keep the others waiting
+LABELS_SECONDS = 0.25  # how long a change of a closed set of labels may take to be noticed
+NOTHING_LEARNED = "nothing learned yet: send labels or corrections"
+HELD = "held: its interaction has not arrived yet; it is joined when it comes"
+
+# An object a client sent, as the records to write: the first one is what the receipt is about.
+Build = Callable[[dict[str, Any]], list[msgspec.Struct]]
+
+
+class Entry(NamedTuple):
+    """One line of a batch: the records to write, or what is wrong with it."""
+
+    line: int
+    records: list[msgspec.Struct]
+    error: str = ""
+
+
+class Ingest:
+    """Handlers of everything that comes in."""
+
+    def __init__(self, wheel: Wheel, threads: Executor):
+        self._wheel = wheel
+        self._records = wheel.store.records
+        self._threads = threads
+        self._pace: dict[str, float] = {}  # seconds a loop's model computes for one answer, smoothed
+        self._labels: tuple[float, Mapping[str, tuple[str, ...]]] = (-1.0, {})
+
+    async def predict(self, call: Call) -> Reply:
+        """Answer with the live model; 200 only once the interaction is on disk."""
+        asked = decode(call.body, PredictRequest)
+        loop = self._wheel.get(call.params["name"])
+        if asked.id is not None and (known := self._answered(loop, asked)):
+            return _answer(known)
+        if self._pace.get(loop.name, 1.0) > SLOW:  # unknown counts as slow: the first answer loads the model
+            made = await self._in_thread(self._compute, loop, asked)
+        else:
+            made = self._compute(loop, asked)
+        try:
+            await asyncio.wrap_future(self._records.submit([made]))
+        except Conflict:  # the same id from two requests at once: the first one's answer stands
+            known = self._answered(loop, asked)
+            if known is None:
+                raise
+            return _answer(known)
+        return _answer(made)
+
+    async def log(self, call: Call) -> Reply:
+        """Interactions that were answered elsewhere, one or many, with the right label where it is known."""
+        loop = self._wheel.get(call.params["name"])
+        spec, limit = loop.spec, self._wheel.settings.max_input_bytes
+
+        def build(given: dict[str, Any]) -> list[msgspec.Struct]:
+            label, split = given.pop("label", None), given.pop("split", None)
+            made = build_interaction(spec, given, self._wheel.pseudonyms, limit)
+            if label is None:
+                return [made]
+            if not isinstance(label, str):
+                raise InvalidInput(f"label: expected a text, got {type(label).__name__}")
+            check_label(label, spec.labels, spec.name)
+            return [made, imported_label(made, label, split)]
+
+        return await self._take(call, build)
+
+    async def feedback(self, call: Call) -> Reply:
+        """Feedback of any kind on any loop, one or many."""
+        return await self._take(call, self._feedback)
+
+    def _feedback(self, given: dict[str, Any]) -> list[msgspec.Struct]:
+        closed, loop = self._closed(), None
+        if closed and isinstance(given.get("interaction"), str):
+            known = self._records.get(Interaction, given["interaction"])
+            loop = known.loop if known else None
+        return [build_feedback(given, self._wheel.pseudonyms, closed, loop)]
+
+    def _closed(self) -> Mapping[str, tuple[str, ...]]:
+        """The closed sets of labels by loop; most installations have none, and then nothing needs to be looked up."""
+        checked, found = self._labels
+        if time.monotonic() - checked > LABELS_SECONDS:
+            found = {spec.name: spec.labels for spec in self._records.find(LoopSpec) if spec.labels}
+            self._labels = (time.monotonic(), found)
+        return found
+
+    def _compute(self, loop: Loop, asked: PredictRequest) -> Interaction:
+        started = time.thread_time()
+        made = loop.answer(
+            asked.input, subject=asked.subject, session=asked.session, context=asked.context, id=asked.id,
+            consent=asked.consent,
+        )  # fmt: skip
+        took = time.thread_time() - started
+        self._pace[loop.name] = 0.8 * self._pace.get(loop.name, took) + 0.2 * took
+        return made
+
+    def _answered(self, loop: Loop, asked: PredictRequest) -> Interaction | None:
+        """The answer an id got before; Conflict if it was another question."""
+        known = self._records.get(Interaction, asked.id or "")
+        if known is not None and (known.input, known.loop) != (asked.input, loop.name):
+            raise Conflict(f"interaction {asked.id!r} is there already with another input")
+        return known
+
+    async def _take(self, call: Call, build: Build) -> Reply:
+        """One object, or one a line."""
+        if call.media != NDJSON.decode():
+            try:
+                given = msgspec.json.decode(call.body)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                if not _several(call.body):
+                    raise reason(error, call.body) from None
+            else:
+                return await self._take_one(given, build)
+        entries = await self._in_thread(_entries, call.body, build) if len(call.body) > LONG_BODY else _entries(
+            call.body, build
+        )  # fmt: skip
+        if not entries:
+            raise BadRequest("the body is empty; send one JSON object, or one a line")
+        return await self._take_many(entries)
+
+    async def _take_one(self, given: Any, build: Build) -> Reply:
+        if not isinstance(given, dict):
+            raise InvalidInput(f"send one JSON object, or one a line (NDJSON), not {_named(given)}")
+        records = build(given)
+        state = (await asyncio.wrap_future(self._records.submit(records)))[0]
+        taken = Taken(records[0].id, state, HELD if state == "held" else None)  # type: ignore[attr-defined]
+        return reply(taken, {"new": 201, "known": 200, "held": 202}[state])
+
+    async def _take_many(self, entries: Sequence[Entry]) -> Reply:
+        good = [entry for entry in entries if not entry.error]
+        states: dict[int, str | EverloopError] = {}
+        for start in range(0, len(good), BATCH):
+            states.update(await self._commit(good[start : start + BATCH]))
+        failures = [state for state in states.values() if isinstance(state, StoreError)]
+        if failures and len(failures) == len(good):
+            raise failures[0]  # nothing was written: the whole request failed
+        out: list[Taken | Refused] = []
+        for entry in entries:
+            state = states.get(entry.line, InvalidInput(entry.error))
+            if isinstance(state, EverloopError):
+                out.append(Refused(entry.line, one_line(state)))
+            else:
+                out.append(Taken(entry.records[0].id, state))  # type: ignore[attr-defined,arg-type]
+        refused = sum(isinstance(line, Refused) for line in out)
+        return lines(out, 200 if not refused else 422 if refused == len(out) else 207)
+
+    async def _commit(self, entries: Sequence[Entry]) -> dict[int, str | EverloopError]:
+        """Write them together; where one is in conflict, one by one, so that it costs only itself."""
+        try:
+            flat = [record for entry in entries for record in entry.records]
+            receipts = await asyncio.wrap_future(self._records.submit(flat))
+            starts = accumulate((len(entry.records) for entry in entries), initial=0)
+            return {entry.line: receipts[start] for entry, start in zip(entries, starts, strict=False)}
+        except StoreError as error:
+            return dict.fromkeys((entry.line for entry in entries), error)
+        except UserError:
+            alone = [asyncio.wrap_future(self._records.submit(entry.records)) for entry in entries]
+            states = await asyncio.gather(*alone, return_exceptions=True)
+        found: dict[int, str | EverloopError] = {}
+        for entry, state in zip(entries, states, strict=True):
+            if isinstance(state, BaseException):
+                if not isinstance(state, EverloopError):
+                    raise state
+                found[entry.line] = state
+            else:
+                found[entry.line] = state[0]
+        return found
+
+    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+
+def _answer(made: Interaction) -> Reply:
+    abstained = made.output is None
+    note = NOTHING_LEARNED if abstained else msgspec.UNSET
+    return reply(Answer(made.id, made.output, made.confidence, made.alternatives, made.model, abstained, note))
+
+
+def _entries(body: bytes, build: Build) -> list[Entry]:
+    try:
+        return [_entry(line, build) for line in parse_lines(body.removeprefix(b"\xef\xbb\xbf"))]
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+
+
+def _entry(line: Line, build: Build) -> Entry:
+    if line.value is None:
+        return Entry(line.number, [], line.error or "not an object")
+    try:
+        return Entry(line.number, build(line.value))
+    except UserError as error:
+        return Entry(line.number, [], one_line(error))
+
+
+def _several(body: bytes) -> bool:
+    """Whether a body that is not one JSON value is several: then its first line is one by itself."""
+    first, _, rest = body.strip().partition(b"\n")
+    if not rest:
+        return False
+    try:
+        msgspec.json.decode(first)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _named(value: Any) -> str:
+    return {list: "an array", str: "a text", type(None): "null", bool: "a boolean"}.get(type(value), "a number")

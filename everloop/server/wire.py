@@ -1,0 +1,206 @@
+"""One request in, one reply out: reading a body within its limit, decoding it, and saying an error in one line.
+
+Everything here is raw ASGI: a reply is a status, bytes and a media type, and a handler never sees the socket. That
+keeps the path that acknowledges feedback short, and keeps slow or vanished clients out of the handlers altogether.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from everloop.errors import EverloopError, InvalidInput, TooLarge, UserError
+from everloop.ids import new_id
+
+log = logging.getLogger("everloop.server")
+T = TypeVar("T")
+
+JSON = b"application/json"
+NDJSON = b"application/x-ndjson"
+HTML = b"text/html; charset=utf-8"
+BODY_SECONDS = 30.0  # a client that sends nothing for so long in the middle of its body has gone
+
+_encoder = msgspec.json.Encoder()
+_GUARD = (
+    (b"content-security-policy", b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+)
+
+
+class BadRequest(UserError):  # noqa: N818 - named like those in errors.py
+    """Bytes that can't be read at all: not JSON, not UTF-8."""
+
+
+class Forbidden(UserError):  # noqa: N818 - named like those in errors.py
+    """Another site's page asked a browser to do this."""
+
+    status = 403
+
+
+class BodyTimeout(UserError):  # noqa: N818 - named like those in errors.py
+    """The body stopped coming."""
+
+    status = 408
+
+
+class Gone(Exception):  # noqa: N818 - no error: nobody is left to tell
+    """The client left before its request was complete."""
+
+
+class Call(NamedTuple):
+    """One request, read completely."""
+
+    path: str
+    params: Mapping[str, str]  # from the path
+    query: Mapping[str, str]
+    media: str  # content type of the body, without its parameters, lower case
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    media: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+Handler = Callable[[Call], "Reply | Awaitable[Reply]"]
+
+
+def reply(value: Any, status: int = 200) -> Reply:
+    """`value` as JSON."""
+    return Reply(status, _encoder.encode(value))
+
+
+def lines(values: list[Any], status: int) -> Reply:
+    """One JSON value a line."""
+    return Reply(status, _encoder.encode_lines(values), NDJSON)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """`body` as `kind`; BadRequest for what is not JSON, InvalidInput for JSON of another shape, in one line."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise reason(error, body) from None
+
+
+def reason(error: Exception, body: bytes) -> UserError:
+    """Why decoding failed, as the error to raise."""
+    if isinstance(error, msgspec.ValidationError):
+        return InvalidInput(one_line(error).replace(" - at `$.", " - at `"))
+    if not body.strip():
+        return BadRequest("the body is empty; send a JSON object")
+    if isinstance(error, RecursionError):
+        return BadRequest("the body is nested too deeply")
+    try:
+        body.decode()
+    except UnicodeDecodeError as broken:
+        return BadRequest(f"the body is not valid UTF-8 at byte {broken.start}")
+    return BadRequest(f"the body is not valid JSON: {one_line(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def failure(error: Exception, method: str, path: str) -> Reply:
+    """The reply for an error: its own line if it was raised on purpose, else a reference that is in the log."""
+    if isinstance(error, EverloopError):
+        return problem(error.status, one_line(error), type(error).__name__)
+    reference = new_id()
+    log.error("%s %s failed; reference %s", method, path, reference, exc_info=error)
+    return problem(500, f"something went wrong here; the log has it under reference {reference}", "Internal")
+
+
+def problem(status: int, message: str, kind: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+    """An error's reply."""
+    return reply({"error": {"message": message, "type": kind}}, status)._replace(headers=headers)
+
+
+async def read_call(scope: Scope, receive: Receive, limit: int) -> Call:
+    """The whole request; TooLarge once its body passes `limit` bytes, Forbidden when another site's page sent it."""
+    media, host, origin, length = "", "", "", b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media = value.decode("latin-1").partition(";")[0].strip().lower()
+        elif name == b"content-length":
+            length = value
+        elif name == b"host":
+            host = value.decode("latin-1")
+        elif name == b"origin":
+            origin = value.decode("latin-1")
+    body = b""
+    if scope["method"] not in {"GET", "HEAD"}:
+        # A browser lets any page send a plain POST to localhost. Programs send no Origin; our own pages send ours.
+        if origin and urlsplit(origin).netloc != host:
+            raise Forbidden(f"a page of {origin[:100]} may not call this server")
+        body = await _read_body(receive, limit, int(length) if length.isdigit() else 0)
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
+    return Call(scope["path"], scope.get("path_params") or {}, query, media, body)
+
+
+async def _read_body(receive: Receive, limit: int, announced: int) -> bytes:
+    if announced > limit:
+        await _discard(receive, limit)
+        raise TooLarge(f"the body has {announced:,} bytes, more than the {limit:,} allowed")
+    message = await receive()
+    first: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body") and len(first) <= limit:
+        return first  # nearly every request: one message, no copy
+    chunks, size = [first], len(first)
+    while message["type"] == "http.request":
+        if size > limit:
+            await _discard(receive, limit)
+            raise TooLarge(f"the body has more than the {limit:,} bytes allowed")
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await _next(receive)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+    raise Gone
+
+
+async def _next(receive: Receive) -> Any:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await receive()
+    except TimeoutError:
+        raise BodyTimeout(f"nothing more of the body came within {BODY_SECONDS:.0f} s") from None
+
+
+async def _discard(receive: Receive, most: int) -> None:
+    """Let a client that sends too much finish, within reason: most read no answer before they have sent it all."""
+    seen = 0
+    try:
+        async with asyncio.timeout(5.0):
+            while seen <= most:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
+    except TimeoutError:
+        return
+
+
+async def send_reply(send: Send, answer: Reply, *, head: bool = False) -> None:
+    """Send it; `head`: the headers alone. A client that is gone by now is nobody's problem."""
+    headers = [
+        (b"content-type", answer.media),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    ]
+    if answer.media.startswith(b"text/html"):
+        headers.extend(_GUARD)
+    if answer.status in {408, 413}:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})

@@ -1,0 +1,41 @@
+"""Every setting of an installation, in one place; each can be set as an environment variable ``EVERLOOP_<NAME>``."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from everloop.errors import InvalidInput
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an installation can be told. No stage takes this object: whoever builds a stage passes what it needs."""
+
+    home: str = "./.everloop"  # folder that holds everything
+    host: str = "127.0.0.1"  # address `everloop up` listens on
+    port: int = 8700  # and its port
+    worker_seconds: float = 1.0  # how often the worker looks for work
+    lease_seconds: float = 30.0  # a worker silent for so long has lost its work to another
+    max_body_bytes: int = 8_000_000  # a request larger than this is refused
+    max_input_bytes: int = 1_000_000  # so is a single input larger than this, as JSON
+
+    @staticmethod
+    def load(**given: Any) -> "Settings":
+        """Defaults, then the environment, then what is `given` and not None; raises InvalidInput for a bad value."""
+        found: dict[str, Any] = {}
+        for info in msgspec.structs.fields(Settings):
+            text = os.environ.get(f"EVERLOOP_{info.name.upper()}")
+            if given.get(info.name) is not None:
+                found[info.name] = given[info.name]
+            elif text is not None:
+                try:
+                    found[info.name] = msgspec.convert(text, info.type, strict=False)
+                except msgspec.ValidationError as error:
+                    raise InvalidInput(f"EVERLOOP_{info.name.upper()}={text!r}: {error}") from None
+        return Settings(**found)
+
+    @property
+    def folder(self) -> Path:
+        """The home folder as a path."""
+        return Path(self.home).expanduser()

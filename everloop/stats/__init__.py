@@ -1,0 +1,1 @@
+"""Pure maths on arrays: each result carries its interval and its n."""

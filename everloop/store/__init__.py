@@ -1,0 +1,9 @@
+"""Where rows, dataset versions and blobs live. Three small Protocols; one contract suite runs against every backend.
+
+Open the embedded one with ``everloop.store.open_store(folder)``: everything in one SQLite file and a folder of blobs.
+"""
+
+from everloop.store.open import Store, open_store
+from everloop.store.protocols import Blobs, Datasets, Erased, Receipt, Records
+
+__all__ = ["Blobs", "Datasets", "Erased", "Receipt", "Records", "Store", "open_store"]

@@ -1,0 +1,143 @@
+"""What a backend must do. Nothing here knows SQLite, and nothing may: PostgreSQL stands behind the same words."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
+
+from everloop.types import DatasetVersion, Diff, Example, Lease, Split
+
+R = TypeVar("R", bound=Struct)
+
+# new: written now. known: that id was there with the same content (a retry). held: feedback whose interaction has not
+# arrived; it is durable, and is joined when the interaction comes.
+Receipt = Literal["new", "known", "held"]
+
+
+class Erased(NamedTuple):
+    """What an erasure took out."""
+
+    rows: dict[str, int]  # how many, by kind of record
+    interactions: tuple[str, ...]  # their ids
+    versions: tuple[str, ...]  # dataset versions that held an example of the subject
+    models: tuple[str, ...]  # models that were trained on one of those versions
+
+
+class Records(Protocol):
+    """The log of interactions and feedback, and the control rows.
+
+    A *kind* is the record's class in ``types.py`` (for feedback, pass ``FeedbackFields`` to mean all ten). Every
+    record has `id` and `loop`; each gets a *position* when it is written: a number that grows in the order in which
+    records become readable, so that "everything up to position p" never changes afterwards.
+    """
+
+    def submit(self, records: Sequence[Struct]) -> "Future[list[Receipt]]":
+        """Hand records to the next group commit; the future resolves once they are on disk, in order of `records`.
+
+        All of them or none are written. An id that is there already with equal content is "known" (never written
+        twice); with other content the future raises Conflict. Feedback for an absent interaction is "held"; when the
+        interaction arrives, in the same transaction, it gets its loop and a position of its own.
+        Times (`at`) and loop of feedback do not count as content. Raises StoreFull when the disk is full.
+        """
+
+    def put(self, *records: Struct) -> list[Receipt]:
+        """`submit` and wait."""
+
+    def replace(self, *records: Struct, fence: Lease | None = None) -> None:
+        """Write or overwrite records by id, all in one transaction, durable on return.
+
+        With `fence`, raises LeaseLost and writes nothing unless that lease is still held with that token.
+        """
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        """One record, or None. Loops are found by name: their id is their name."""
+
+    def find(self, kind: type[R], loop: str | None = None, *, newest: bool = False, limit: int | None = None,
+             **where: Any) -> list[R]:  # fmt: skip
+        """Records of a kind in order of position (or newest first), whose fields equal `where`.
+
+        Filters are indexed for: Interaction(subject), feedback(interaction, subject), Review(state, turn, interaction),
+        Annotation(review, interaction), Drop(turn, reason), Model(turn), Verdict(candidate, turn), Turn(number, state),
+        Placement(group). Any other field raises InvalidInput. A tuple, list or set as value means "one of these".
+        """
+
+    def scan(self, kind: type[R], loop: str, *, after: int = 0, upto: int | None = None,
+             batch: int = 10_000) -> Iterator[list[tuple[int, R]]]:  # fmt: skip
+        """(position, record) in batches, in order of position; holds no lock and little memory between batches."""
+
+    def head(self, kind: type[Struct], loop: str) -> int:
+        """The newest position of a kind in a loop; 0 if there is none."""
+
+    def count(self, kind: type[Struct], loop: str | None = None, **where: Any) -> int:
+        """How many; filters as in `find`."""
+
+    def tally(self, kind: type[Struct], loop: str, by: str, **where: Any) -> dict[str, int]:
+        """How many by the value of a filterable field: `tally(Drop, "support", "reason", turn=3)`."""
+
+    def delete(self, kind: type[Struct], ids: Sequence[str], fence: Lease | None = None) -> int:
+        """Remove records by id; how many there were."""
+
+    def held(self, older_than: int | None = None) -> list[Any]:
+        """Feedback still waiting for its interaction, oldest first; `older_than` in ms since 1970."""
+
+    def erase(self, subject: str) -> Erased:
+        """Remove every interaction and feedback of a subject, and all that hangs on them: their drops, reviews,
+        annotations and placements, and their examples in every dataset version. One transaction."""
+
+    def lease(self, name: str, owner: str, seconds: float) -> Lease | None:
+        """Take or renew a lease; None while another owner holds it. The token grows when the owner changes."""
+
+    def unlease(self, lease: Lease) -> None:
+        """Give it back; nothing happens if it is no longer ours."""
+
+    def close(self) -> None:
+        """Finish what was submitted, then close."""
+
+
+class Datasets(Protocol):
+    """Dataset versions: a version is a commit with a parent, a recipe, a content hash, and what it adds and removes."""
+
+    def commit(self, loop: str, examples: Sequence[Example], *, id: str, parent: str | None, recipe: Any, at: int,
+               alongside: Sequence[Struct] = (), fence: Lease | None = None) -> DatasetVersion:  # fmt: skip
+        """Make `examples` the content of a new version; only what differs from the parent is stored.
+
+        The hash is SHA-256 over the sorted digests of the examples' content (input, target, origin, split, weight,
+        depth, slices), so it does not depend on order, ids or times. `alongside` records are written (as by
+        `Records.replace`) in the same transaction. Committing an `id` again returns what is there. An example id twice
+        in `examples`, or a parent that is not of this loop, raises InvalidInput.
+        """
+
+    def get(self, version: str) -> DatasetVersion | None:
+        """One version; a unique prefix of its id or hash (8 characters or more) will do."""
+
+    def log(self, loop: str) -> list[DatasetVersion]:
+        """Versions of a loop, newest first."""
+
+    def diff(self, old: str | None, new: str) -> Diff:
+        """What `new` adds to and removes from `old` (None: the empty set); examples ordered by id."""
+
+    def examples(self, version: str, split: Split | None = None) -> list[Example]:
+        """The content of a version, ordered by id."""
+
+    def holding(self, example: str) -> list[DatasetVersion]:
+        """Versions that hold the example with this id, oldest first."""
+
+
+class Blobs(Protocol):
+    """Bytes by their SHA-256."""
+
+    def put(self, data: bytes) -> str:
+        """Store, durable on return; the hash. The same bytes twice are stored once."""
+
+    def get(self, hash: str) -> bytes:
+        """The bytes; NotFound if absent, StoreDamaged if they no longer have that hash."""
+
+    def has(self, hash: str) -> bool:
+        """Whether they are there."""
+
+    def size(self, hash: str) -> int:
+        """How many bytes; NotFound if absent."""
+
+    def delete(self, hash: str) -> None:
+        """Remove; nothing happens if absent."""

@@ -1,0 +1,193 @@
+-- Every statement the SQLite store runs, by name. `{table}`, `{columns}`, `{marks}`, `{updates}`, `{where}`, `{order}` and
+-- `{by}` are filled from the catalogue in sqlite_kinds.py, never from what a caller wrote; values are always bound.
+-- `json_each(?)` is how a list of values is bound: one statement for any length.
+
+-- ---------------------------------------------------------------------------------------------------------- records
+
+-- name: insert
+-- A new record. One that is there already is left alone; the count of changes tells.
+INSERT OR IGNORE INTO {table} (id, loop, {columns}body) VALUES ({marks})
+
+-- name: upsert
+-- Write or overwrite by id; an overwritten record keeps its position.
+INSERT INTO {table} (id, loop, {columns}body) VALUES ({marks})
+ON CONFLICT (id) DO UPDATE SET loop = excluded.loop, {updates}body = excluded.body
+
+-- name: newest_ids
+-- The last rows written: after n inserts in one transaction, the n that are new.
+SELECT id FROM {table} ORDER BY position DESC LIMIT ?
+
+-- name: bodies_by_id
+SELECT id, body FROM {table} WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: get
+SELECT body FROM {table} WHERE id = ?
+
+-- name: find
+SELECT body FROM {table} WHERE {where} ORDER BY {order} LIMIT ?
+
+-- name: scan
+SELECT position, body FROM {table} WHERE {where} AND position > ? AND position <= ? ORDER BY position LIMIT ?
+
+-- name: head
+SELECT position FROM {table} WHERE {where} ORDER BY position DESC LIMIT 1
+
+-- name: count
+SELECT count(*) FROM {table} WHERE {where}
+
+-- name: tally
+SELECT {by}, count(*) FROM {table} WHERE {where} GROUP BY 1 ORDER BY 1
+
+-- name: among
+-- A condition: one of these values.
+{column} IN (SELECT value FROM json_each(?))
+
+-- name: delete
+DELETE FROM {table} WHERE {where}
+
+-- ---------------------------------------------------------------------------------------------------- held feedback
+
+-- name: loops_of_interactions
+SELECT id, loop FROM interactions WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: stored_feedback
+-- Feedback by id, joined or still waiting.
+SELECT id, body FROM feedback WHERE id IN (SELECT value FROM json_each(:ids))
+UNION ALL
+SELECT id, body FROM held WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: hold
+INSERT OR REPLACE INTO held (id, interaction, subject, at, body) VALUES (?, ?, ?, ?, ?)
+
+-- name: any_held
+SELECT 1 FROM held LIMIT 1
+
+-- name: held_for
+-- What waits for these interactions, in the order it came.
+SELECT interaction, body FROM held WHERE interaction IN (SELECT value FROM json_each(?)) ORDER BY at, id
+
+-- name: held
+SELECT body FROM held WHERE at < ? ORDER BY at, id
+
+-- name: unhold
+DELETE FROM held WHERE id IN (SELECT value FROM json_each(?))
+
+-- ------------------------------------------------------------------------------------------------------------ leases
+
+-- name: lease
+SELECT owner, token, until FROM leases WHERE name = ?
+
+-- name: take_lease
+INSERT INTO leases (name, owner, token, until) VALUES (?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, token = excluded.token, until = excluded.until
+
+-- name: drop_lease
+UPDATE leases SET owner = NULL, until = 0 WHERE name = ? AND owner = ? AND token = ?
+
+-- name: fence
+-- Still ours if nobody has taken it and it was not given back.
+SELECT 1 FROM leases WHERE name = ? AND owner = ? AND token = ?
+
+-- ---------------------------------------------------------------------------------------------------------- datasets
+
+-- name: version
+SELECT position, body FROM versions WHERE id = ?
+
+-- name: versions_by_prefix
+SELECT position, body FROM versions WHERE substr(id, 1, :length) = :prefix OR substr(hash, 1, :length) = :prefix LIMIT 2
+
+-- name: add_version
+INSERT INTO versions (id, loop, parent, hash, body) VALUES (?, ?, ?, ?, ?)
+
+-- name: update_version
+UPDATE versions SET body = ? WHERE position = ?
+
+-- name: log
+SELECT body FROM versions WHERE loop = ? ORDER BY position DESC
+
+-- name: lineages
+-- Every version and its parent, parents first.
+SELECT position, parent, body FROM versions ORDER BY position
+
+-- name: manifest
+-- What a version holds, without the bodies.
+WITH RECURSIVE lineage (version, parent) AS (
+    SELECT position, parent FROM versions WHERE position = :version
+    UNION ALL
+    SELECT versions.position, versions.parent FROM versions JOIN lineage ON versions.position = lineage.parent
+)
+SELECT id, key, digest, seal FROM examples
+WHERE version IN (SELECT version FROM lineage)
+    AND key NOT IN (SELECT example FROM removals WHERE version IN (SELECT version FROM lineage))
+
+-- name: content
+-- The examples of a version; `split` NULL means all.
+WITH RECURSIVE lineage (version, parent) AS (
+    SELECT position, parent FROM versions WHERE position = :version
+    UNION ALL
+    SELECT versions.position, versions.parent FROM versions JOIN lineage ON versions.position = lineage.parent
+)
+SELECT id, body FROM examples
+WHERE version IN (SELECT version FROM lineage)
+    AND key NOT IN (SELECT example FROM removals WHERE version IN (SELECT version FROM lineage))
+    AND (:split IS NULL OR split = :split)
+
+-- name: add_example
+INSERT INTO examples (version, id, split, digest, seal, body) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: added_keys
+SELECT id, key FROM examples WHERE version = ?
+
+-- name: add_example_subject
+INSERT OR IGNORE INTO example_subjects (subject, example) VALUES (?, ?)
+
+-- name: remove_example
+INSERT INTO removals (version, example) VALUES (?, ?)
+
+-- name: example_bodies
+SELECT body FROM examples WHERE key IN (SELECT value FROM json_each(?))
+
+-- name: rows_of_example
+SELECT key, version FROM examples WHERE id = ?
+
+-- name: removals_of
+SELECT example, version FROM removals WHERE example IN (SELECT value FROM json_each(?))
+
+-- ----------------------------------------------------------------------------------------------------------- erasure
+-- A subject is found by its hash, and the name in the body decides: two people may share a hash.
+
+-- name: interactions_of_subject
+SELECT id FROM interactions WHERE subject = :key AND json_extract(body, '$.subject') = :subject ORDER BY position
+
+-- name: feedback_of_subject
+SELECT id FROM feedback WHERE subject = :key AND json_extract(body, '$.subject') = :subject
+UNION
+SELECT id FROM feedback WHERE interaction IN (SELECT value FROM json_each(:interactions))
+
+-- name: held_of_subject
+SELECT id FROM held WHERE subject = :key AND json_extract(body, '$.subject') = :subject
+UNION
+SELECT id FROM held WHERE interaction IN (SELECT value FROM json_each(:interactions))
+
+-- name: ids_by_interaction
+SELECT id FROM {table} WHERE interaction IN (SELECT value FROM json_each(?))
+
+-- name: annotations_of
+SELECT id FROM annotations WHERE interaction IN (SELECT value FROM json_each(:interactions))
+UNION
+SELECT id FROM annotations WHERE review IN (SELECT value FROM json_each(:reviews))
+
+-- name: examples_of_subject
+SELECT key, version, body FROM examples WHERE key IN (SELECT example FROM example_subjects WHERE subject = ?)
+
+-- name: forget_example_subject
+DELETE FROM example_subjects WHERE subject = ? AND example = ?
+
+-- name: forget_removals
+DELETE FROM removals WHERE example IN (SELECT value FROM json_each(?))
+
+-- name: forget_examples
+DELETE FROM examples WHERE key IN (SELECT value FROM json_each(?))
+
+-- name: models_on
+SELECT id FROM models WHERE dataset IN (SELECT value FROM json_each(?)) ORDER BY position

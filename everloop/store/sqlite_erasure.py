@@ -1,0 +1,70 @@
+"""Erasure of a subject, inside the writer's transaction: rows, waiting feedback, and examples of every version."""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from everloop.store.digests import subject_key
+from everloop.store.protocols import Erased
+from everloop.store.sqlite_kinds import listed
+from everloop.store.sqlite_versions import holders
+from everloop.store.statements import query
+from everloop.types import DatasetVersion, Example
+
+_decode_example = msgspec.json.Decoder(Example).decode
+_decode_version = msgspec.json.Decoder(DatasetVersion).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def erase(connection: sqlite3.Connection, subject: str) -> Erased:
+    """Take out everything of `subject` and what hangs on it."""
+    of_subject: dict[str, Any] = {"key": subject_key(subject), "subject": subject}
+
+    def ids(name: str, values: Any, **parts: str) -> list[str]:
+        return [id for (id,) in connection.execute(query(name, **parts), values).fetchall()]
+
+    interactions = ids("interactions_of_subject", of_subject)
+    theirs = listed(interactions)
+    of_subject["interactions"] = theirs
+    reviews = ids("ids_by_interaction", (theirs,), table="reviews")
+    feedback = ids("feedback_of_subject", of_subject)
+    doomed = {
+        "interaction": ("interactions", interactions),
+        "feedback": ("feedback", feedback),
+        "held": ("held", ids("held_of_subject", of_subject)),
+        "drop": ("drops", [*interactions, *feedback]),
+        "review": ("reviews", reviews),
+        "annotation": ("annotations", ids("annotations_of", {"interactions": theirs, "reviews": listed(reviews)})),
+        "placement": ("placements", ids("ids_by_interaction", (theirs,), table="placements")),
+    }
+    rows = {}
+    where = query("among", column="id")
+    for word, (table, gone) in doomed.items():
+        rows[word] = connection.execute(query("delete", table=table, where=where), (listed(gone),)).rowcount
+    rows["example"], versions = _erase_examples(connection, subject)
+    models = ids("models_on", (listed(versions),))
+    return Erased(rows, tuple(interactions), tuple(versions), tuple(models))
+
+
+def _erase_examples(connection: sqlite3.Connection, subject: str) -> tuple[int, list[str]]:
+    """How many stored examples went, and the ids of the versions that held them, oldest first."""
+    found = []
+    for key, version, body in connection.execute(query("examples_of_subject"), (subject_key(subject),)).fetchall():
+        example = _decode_example(body)
+        if subject in example.subjects:
+            found.append((key, version, example.subjects))
+    if not found:
+        return 0, []
+    held = holders(connection, [(key, version) for key, version, _ in found])
+    for position, body, count in held:
+        version = _decode_version(body)
+        changed = replace(version, erased=version.erased + count)
+        connection.execute(query("update_version"), (_encode(changed).decode(), position))
+    keys = listed(key for key, _, _ in found)
+    links = [(subject_key(one), key) for key, _, subjects in found for one in subjects]
+    connection.executemany(query("forget_example_subject"), links)
+    connection.execute(query("forget_removals"), (keys,))
+    connection.execute(query("forget_examples"), (keys,))
+    return len(found), [_decode_version(body).id for _, body, _ in held]

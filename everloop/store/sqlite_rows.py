@@ -1,0 +1,218 @@
+"""What happens to records inside the writer's transaction: written, joined, deleted; and leases."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from everloop.errors import Conflict, InvalidInput, LeaseLost
+from everloop.ids import now
+from everloop.store.digests import subject_key
+from everloop.store.protocols import Receipt
+from everloop.store.sqlite_kinds import FEEDBACK, HASHED, INTERACTION, Kind, kind_of, listed
+from everloop.store.statements import query
+from everloop.types import Lease, LoopSpec
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Entry(NamedTuple):
+    """A record ready to be written."""
+
+    place: int  # where it is in the submission
+    record: Any  # as it will be read back
+    row: tuple[Any, ...]
+
+
+Batch = dict[str, tuple[Kind, list[Entry]]]  # by table: interactions before feedback, so that they join
+
+
+def ready(records: Sequence[Struct]) -> Batch:
+    """Encode records, outside the transaction. InvalidInput for one that could not be read back."""
+    batch: Batch = {}
+    for index, record in enumerate(records):
+        kind = kind_of(type(record))
+        id, loop = (record.name, record.name) if isinstance(record, LoopSpec) else (record.id, record.loop)  # type: ignore[attr-defined]
+        try:
+            body = _encode(record).decode()
+            read = kind.decode(body)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise InvalidInput(f"{kind.word} {id!r} can't be stored: {error}") from None
+        if kind.table == FEEDBACK.table:
+            columns: Iterable[Any] = ()  # its row is made when its loop is known
+        elif kind is INTERACTION:
+            columns = (None if read.subject is None else subject_key(read.subject),)
+        else:
+            columns = [getattr(read, name) for name in kind.columns]
+        entry = Entry(index, read, (id, loop, *columns, body))
+        batch.setdefault(kind.table, (kind, []))[1].append(entry)
+    order = (INTERACTION.table, FEEDBACK.table)
+    return {table: batch[table] for table in sorted(batch, key=lambda t: order.index(t) if t in order else 2)}
+
+
+def put(connection: sqlite3.Connection, batch: Batch) -> list[Receipt]:
+    """Write a batch: all of it, or Conflict and nothing (the caller's savepoint sees to that)."""
+    receipts: dict[int, Receipt] = {}
+    for kind, entries in batch.values():
+        if kind.table == FEEDBACK.table:
+            _put_feedback(connection, entries, receipts)
+        else:
+            _insert(connection, kind, entries, receipts)
+            if kind is INTERACTION:
+                _join_held(connection, entries)
+    return [receipts[index] for index in range(len(receipts))]
+
+
+def overwrite(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Write a batch over what is there."""
+    for kind, entries in batch.values():
+        if kind.table == FEEDBACK.table:
+            _delete_feedback(connection, None, listed(entry.record.id for entry in entries), only_held=True)
+            _add_feedback(connection, {entry.record.id: entry.record for entry in entries}, overwriting=True)
+        else:
+            connection.executemany(kind.upsert, [entry.row for entry in entries])
+            if kind is INTERACTION:
+                _join_held(connection, entries)
+
+
+def delete(connection: sqlite3.Connection, kind: Kind, ids: Sequence[str]) -> int:
+    """Delete by id; how many there were."""
+    if kind.table == FEEDBACK.table:
+        return _delete_feedback(connection, kind.tag, listed(ids))
+    return connection.execute(
+        query("delete", table=kind.table, where=query("among", column="id")), (listed(ids),)
+    ).rowcount
+
+
+def _insert(connection: sqlite3.Connection, kind: Kind, entries: list[Entry], receipts: dict[int, Receipt]) -> None:
+    if len(entries) == 1:
+        written = connection.execute(kind.insert, entries[0].row).rowcount
+    else:
+        written = connection.executemany(kind.insert, [entry.row for entry in entries]).rowcount
+    if written == len(entries):
+        receipts.update((entry.place, "new") for entry in entries)
+        return
+    # Some were there: the last `written` rows of the table are the new ones, the others must be equal.
+    new = {id for (id,) in connection.execute(query("newest_ids", table=kind.table), (written,))}
+    ids = listed(entry.row[0] for entry in entries)
+    stored = dict(connection.execute(query("bodies_by_id", table=kind.table), (ids,)))
+    for entry in entries:
+        id = entry.row[0]
+        if id in new:
+            new.remove(id)  # the same id once more in this batch is a repetition
+            receipts[entry.place] = "new"
+        else:
+            _same_or_conflict(kind, id, kind.decode(stored[id]), entry.record)
+            receipts[entry.place] = "known"
+
+
+def _same_or_conflict(kind: Kind, id: str, old: Any, new: Any) -> None:
+    if _content(kind, old) != _content(kind, new):
+        raise Conflict(f"{kind.word} {id!r} is there already with other content: send this under an id of its own")
+
+
+def _content(kind: Kind, record: Any) -> Any:
+    if kind.table == FEEDBACK.table:
+        return replace(record, at=0, loop=None)
+    return replace(record, at=0) if "at" in record.__struct_fields__ else record
+
+
+def _put_feedback(connection: sqlite3.Connection, entries: list[Entry], receipts: dict[int, Receipt]) -> None:
+    ids = listed(entry.record.id for entry in entries)
+    stored = {
+        id: FEEDBACK.decode(body) for id, body in connection.execute(query("stored_feedback"), {"ids": ids}).fetchall()
+    }
+    fresh: dict[str, Any] = {}
+    first: dict[str, int] = {}
+    for index, record, _ in entries:
+        if (old := stored.get(record.id) or fresh.get(record.id)) is not None:
+            _same_or_conflict(FEEDBACK, record.id, old, record)
+            receipts[index] = "known"
+        else:
+            fresh[record.id] = record
+            first[record.id] = index
+    waiting = _add_feedback(connection, fresh)
+    receipts.update((index, "held" if id in waiting else "new") for id, index in first.items())
+
+
+def _add_feedback(connection: sqlite3.Connection, fresh: dict[str, Any], overwriting: bool = False) -> set[str]:
+    """Write feedback whose interaction is there, hold the rest; the ids of those held."""
+    interactions = listed({record.interaction for record in fresh.values()})
+    loops = dict(connection.execute(query("loops_of_interactions"), (interactions,)).fetchall())
+    joined = [_feedback_row(one, loops[one.interaction]) for one in fresh.values() if one.interaction in loops]
+    waiting = {id: one for id, one in fresh.items() if one.interaction not in loops}
+    if joined:
+        connection.executemany(FEEDBACK.upsert if overwriting else FEEDBACK.insert, joined)
+    if waiting:
+        if overwriting:
+            _delete_feedback(connection, None, listed(waiting))
+        connection.executemany(query("hold"), [_held_row(record) for record in waiting.values()])
+    return set(waiting)
+
+
+def _join_held(connection: sqlite3.Connection, entries: list[Entry]) -> None:
+    """Give feedback that waited for these interactions its loop and a position."""
+    if connection.execute(query("any_held")).fetchone() is None:
+        return
+    loops = {entry.record.id: entry.record.loop for entry in entries}
+    waited = connection.execute(query("held_for"), (listed(loops),)).fetchall()
+    if waited:
+        found = [(loops[interaction], FEEDBACK.decode(body)) for interaction, body in waited]
+        connection.executemany(FEEDBACK.insert, [_feedback_row(record, loop) for loop, record in found])
+        connection.execute(query("unhold"), (listed(record.id for _, record in found),))
+
+
+def _feedback_row(record: Any, loop: str) -> tuple[Any, ...]:
+    kind: str = record.__struct_config__.tag
+    body = _encode(replace(record, loop=loop)).decode()
+    return record.id, loop, kind, record.interaction, _hashed(record), body
+
+
+def _held_row(record: Any) -> tuple[Any, ...]:
+    return record.id, record.interaction, _hashed(record), record.at, _encode(record).decode()
+
+
+def _hashed(record: Any) -> int | None:
+    subject = getattr(record, HASHED)
+    return None if subject is None else subject_key(subject)
+
+
+def _delete_feedback(connection: sqlite3.Connection, tag: str | None, ids: str, only_held: bool = False) -> int:
+    where, values = query("among", column="id"), [ids]
+    among_held = where
+    if tag is not None:
+        where, among_held = f"{where} AND kind = ?", f"{where} AND json_extract(body, '$.kind') = ?"
+        values.append(tag)
+    gone = connection.execute(query("delete", table="held", where=among_held), values).rowcount
+    if only_held:
+        return gone
+    return gone + connection.execute(query("delete", table="feedback", where=where), values).rowcount
+
+
+def lease(connection: sqlite3.Connection, name: str, owner: str, seconds: float) -> Lease | None:
+    """Take or renew; None while it is another's."""
+    time = now()
+    holder, token, until = connection.execute(query("lease"), (name,)).fetchone() or (None, 0, 0)
+    if holder != owner:
+        if holder is not None and until > time:
+            return None
+        token += 1
+    until = time + round(seconds * 1000)
+    connection.execute(query("take_lease"), (name, owner, token, until))
+    return Lease(name=name, owner=owner, token=token, until=until)
+
+
+def unlease(connection: sqlite3.Connection, lease: Lease) -> None:
+    """Give back; nothing happens if it is no longer ours."""
+    connection.execute(query("drop_lease"), (lease.name, lease.owner, lease.token))
+
+
+def check(connection: sqlite3.Connection, fence: Lease | None) -> None:
+    """LeaseLost unless `fence` is None or still held."""
+    if fence is not None:
+        values = (fence.name, fence.owner, fence.token)
+        if connection.execute(query("fence"), values).fetchone() is None:
+            raise LeaseLost(f"{fence.owner!r} no longer holds {fence.name!r}: somebody else took over")

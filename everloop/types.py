@@ -1,0 +1,396 @@
+"""Every record that crosses a stage: the glossary, as frozen structs.
+
+Times are integers: milliseconds since 1970 in UTC. Ids are UUIDv7 strings unless a client brought its own. Nothing
+here does any I/O. A record is its own wire format: ``msgspec.json.encode(record)`` is what the store and the API hold.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+# What a model answers about: a text, a vector of numbers (a small image, flattened), or a chat request as an object.
+Input = str | list[float] | dict[str, Any]
+
+Split = Literal["train", "golden", "test"]
+Origin = Literal["production", "human", "auto", "synthetic"]
+Stage = Literal["shadow", "canary", "live", "rolled_back", "retired"]
+Outcome3 = Literal["pass", "fail", "inconclusive"]
+
+
+class Spec(Struct, frozen=True, kw_only=True):
+    """A plug-in by its versioned name, and the arguments it ran with: enough to run it again."""
+
+    name: str  # versioned: "linear_text.v1"
+    args: dict[str, Any] = field(default_factory=dict)  # JSON values only
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one loop's turn behaves; every dial of a loop is here."""
+
+    rules: tuple[str, ...] = ()  # curation rules in order; empty means the built-in order
+    near_duplicate: float = 0.7  # similarity from which two inputs are twins (text: 4-gram Jaccard)
+    golden_share: float = 0.05  # share of new near-duplicate groups set aside for evaluation, for ever
+    golden_source: Literal["traffic", "feedback"] = "traffic"  # which set-aside rows people label; "feedback" is
+    # cheaper, but only unbiased where people give feedback without regard to whether the answer was right
+    review_budget: int = 100  # reviews asked of people per turn
+    review_fresh: int = 40  # of these, at most so many on rows nobody has said anything about
+    auto_confidence: float = 0.9  # calibrated confidence from which the machine's own label is used; above 1 = never
+    auto_weight: float = 0.5  # weight of such an example beside a person's
+    margin: float = 0.02  # a candidate may be worse by at most this much, in the capability's unit
+    level: float = 0.95  # confidence level of every interval and verdict
+    trigger_feedback: int = 200  # usable feedback and annotations that start a turn; 0 = never by count
+    trigger_seconds: int = 0  # start a turn this long after the last; 0 = never by the clock
+    hold_seconds: int = 7 * 24 * 3600  # how long feedback waits for its interaction
+
+
+class LoopSpec(Struct, frozen=True, kw_only=True):
+    """One declared flywheel: usage generates `signal`, which improves `capability`, which drives `outcome`."""
+
+    name: str  # what it is addressed by: lower-case letters, digits, "-" and "_"
+    task: Literal["classify"] = "classify"  # what kind of answer it gives
+    signal: str = ""  # what people do that teaches: "agents correct the suggested intent"
+    capability: str = "accuracy"  # the number that should improve
+    outcome: str = ""  # the number the business wants moved: "handoff_rate"
+    goal: Literal["up", "down"] = "up"  # the way the outcome should move
+    labels: tuple[str, ...] = ()  # the closed set of labels; empty means any
+    trainer: Spec = Spec(name="auto")  # which trainer; "auto" chooses by the kind of input
+    policy: Policy = Policy()
+    at: int = 0  # declared when
+
+
+class Alternative(Struct, frozen=True):
+    """Another answer the model considered."""
+
+    value: str
+    confidence: float  # calibrated probability, 0..1
+
+
+class Interaction(Struct, frozen=True, kw_only=True):
+    """One answer of a model in production."""
+
+    id: str
+    loop: str
+    at: int
+    input: Input
+    output: str | None = None  # None: the model abstained
+    confidence: float | None = None  # calibrated probability of the output; None where there is none
+    alternatives: tuple[Alternative, ...] = ()  # the next best answers, best first
+    model: str | None = None  # id of the model version that answered; None: abstained or somebody else's model
+    propensity: float = 1.0  # probability with which the route to this model was taken
+    context: dict[str, Any] = field(default_factory=dict)  # what else is known: slices are read from here
+    subject: str | None = None  # keyed pseudonym of the person
+    session: str | None = None
+    consent: tuple[str, ...] = ("service", "improve")  # purposes the person agreed to
+    cost: float = 0.0  # in the loop's currency
+    latency_ms: float = 0.0
+
+
+class FeedbackFields(Struct, frozen=True, kw_only=True):
+    """What every kind of feedback has."""
+
+    id: str
+    interaction: str  # id of the interaction it speaks of
+    at: int
+    loop: str | None = None  # filled in when it is joined to its interaction
+    subject: str | None = None  # keyed pseudonym of who says it
+    source: Literal["user", "reviewer", "import", "system"] = "user"
+
+
+class Thumb(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="thumb"):
+    value: Literal["up", "down"]
+    rationale: str | None = None
+
+
+class Rating(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="rating"):
+    value: float  # between 0 and `scale`
+    scale: float = 5.0
+
+
+class Vote(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="vote"):
+    value: Literal["this", "other", "tie", "both_bad"]  # which of the two answers is better
+    other: str  # id of the other interaction
+    rationale: str | None = None
+
+
+class Correction(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="correction"):
+    value: str  # what the answer should have been
+    rationale: str | None = None
+    seconds: float | None = None  # time the person took
+
+
+class Intervention(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="intervention"):
+    value: str  # what the person did instead
+    reason: Literal["critical", "comfort", "preference", "navigation", "no_fault"] = "critical"
+    severity: float | None = None  # 0..1
+    device: str | None = None
+    before_s: float = 0.0  # window kept before the takeover
+    after_s: float = 0.0  # and after it
+    window: str | None = None  # blob hash or address of the recording
+    trigger: str | None = None
+    note: str | None = None
+    hindsight_label: str | None = None  # what should have been done, judged later
+
+
+class Implicit(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="implicit"):
+    value: str  # skip, dwell, copy, retry, abandon, …
+    item: str | None = None
+    position: int | None = None
+    session_length: int | None = None
+    reason_start: str | None = None  # from what
+    reason_end: str | None = None  # to what
+    dwell_ms: int | None = None
+    skipped: Literal["none", "late", "briefly", "very_briefly"] | None = None
+    pause_before: Literal["none", "short", "long"] | None = None
+    seek_forward: int | None = None
+    seek_back: int | None = None
+    context_type: str | None = None
+    hour: int | None = None
+
+
+class Outcome(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="outcome"):
+    value: float  # measured
+    name: str = ""  # which outcome; empty means the one the loop declares
+    window_s: float | None = None  # how long was waited before it counted
+
+
+class Comment(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="comment"):
+    value: str
+
+
+class Label(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="label"):
+    value: str  # the right answer, brought from elsewhere
+    split: Literal["train", "golden", "test"] | None = None  # where it must go; None lets curation decide
+
+
+class Demonstration(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="demonstration"):
+    value: str  # the answer the expert reached
+    case: str = ""
+    goal: str = ""
+    steps: tuple[dict[str, Any], ...] = ()  # {at, state, candidates, action: {op, target, value_masked}}
+    outcome: dict[str, Any] = field(default_factory=dict)  # {success, verifier, rework}
+
+
+Feedback = (
+    Thumb | Rating | Vote | Correction | Intervention | Implicit | Outcome | Comment | Label | Demonstration
+)
+
+
+class Statement(Struct, frozen=True, kw_only=True):
+    """One thing that was said of an input and bears on its label."""
+
+    id: str  # id of the feedback or annotation
+    kind: Literal["annotation", "label", "correction", "demonstration", "intervention", "confirmed", "refuted"]
+    value: str  # the label it argues for; for "refuted", the one it argues against
+    interaction: str
+    subject: str | None = None
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """One distinct input that passed curation, and everything said of it: what an example is made from."""
+
+    id: str  # fingerprint of the normalised input
+    loop: str
+    input: Input
+    interaction: str  # the first interaction that brought it
+    group: str  # near-duplicate group
+    split: Split
+    output: str | None = None  # what the model answered to that one
+    confidence: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    slices: tuple[str, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    interactions: tuple[str, ...] = ()  # ids of all that brought the same input
+    subjects: tuple[str, ...] = ()
+
+
+class Placement(Struct, frozen=True, kw_only=True):
+    """Where a distinct input stands for ever: its near-duplicate group, and that group's split."""
+
+    id: str  # fingerprint of the normalised input
+    loop: str
+    interaction: str  # the first interaction that brought it
+    group: str  # id of the group: the fingerprint of its first member
+    split: Split
+    turn: int  # the turn that placed it
+
+
+class Drop(Struct, frozen=True, kw_only=True):
+    """A thing curation left out, and why; reversible."""
+
+    id: str  # the interaction's id
+    loop: str
+    turn: int
+    stage: str  # "curate", "label"
+    reason: str  # name of the rule
+    score: float | None = None  # how strongly the rule fired, where it has a strength
+    matched: str | None = None  # what it matched: the id of its twin, the rival label
+    undone: bool = False  # a person took it back: the rule no longer applies to this one
+
+
+class Review(Struct, frozen=True, kw_only=True):
+    """A piece of human work in the queue."""
+
+    id: str
+    loop: str
+    turn: int
+    interaction: str
+    input: Input
+    why: Literal["golden", "disputed", "uncertain", "random"]  # why it was chosen
+    proposal: str | None = None  # what the machine would say
+    confidence: float | None = None  # calibrated probability of the proposal
+    priority: float = 0.0  # higher comes first
+    state: Literal["open", "done", "skipped"] = "open"
+    at: int = 0
+
+
+class Annotation(Struct, frozen=True, kw_only=True):
+    """One person's answer to a review."""
+
+    id: str
+    loop: str
+    review: str
+    interaction: str
+    annotator: str
+    value: str
+    rationale: str | None = None
+    seconds: float | None = None
+    at: int = 0
+
+
+class Example(Struct, frozen=True, kw_only=True):
+    """What a model trains or is tested on."""
+
+    id: str  # fingerprint of the normalised input: one input is one example in a version
+    loop: str
+    input: Input
+    target: str
+    origin: Origin
+    split: Split
+    group: str  # near-duplicate group
+    weight: float = 1.0
+    depth: int = 0  # synthetic depth: 0 = real, 1 = made by a model from real, …
+    slices: tuple[str, ...] = ()  # "channel=web"
+    evidence: tuple[str, ...] = ()  # ids of the interactions, feedback and annotations it came from
+    subjects: tuple[str, ...] = ()  # pseudonyms of everybody in the evidence
+
+
+class DatasetVersion(Struct, frozen=True, kw_only=True):
+    """An immutable set of examples: a commit."""
+
+    id: str
+    loop: str
+    parent: str | None
+    recipe: Spec  # what made it: the turn, the policy, the counts
+    hash: str  # of its content: order, ids and times do not matter
+    added: int
+    removed: int
+    size: int
+    at: int
+    erased: int = 0  # examples a subject's erasure has since taken out; the hash is of what it was made with
+
+
+class Diff(Struct, frozen=True, kw_only=True):
+    """What one dataset version has that another has not; a relabelled example is in both."""
+
+    added: tuple[Example, ...]
+    removed: tuple[Example, ...]
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A trained model version: a candidate until a release makes it more."""
+
+    id: str
+    loop: str
+    turn: int
+    spec: Spec  # trainer and arguments
+    dataset: str  # id of the dataset version
+    blob: str  # hash of its bytes
+    size: int  # bytes
+    classes: tuple[str, ...]
+    seconds: float  # time it took to train
+    at: int
+
+
+class SliceVerdict(Struct, frozen=True, kw_only=True):
+    """The comparison within one slice, its interval corrected for the number of slices looked at."""
+
+    slice: str
+    estimate: float  # candidate minus champion
+    low: float
+    high: float
+    n: int
+    outcome: Outcome3
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Pass, fail or inconclusive, with what it rests on."""
+
+    id: str
+    loop: str
+    turn: int
+    candidate: str  # model id
+    champion: str | None  # model id; None: nothing was live
+    outcome: Outcome3
+    reason: str  # one sentence
+    metric: str
+    estimate: float | None  # candidate minus champion; None where nothing could be measured
+    low: float | None
+    high: float | None
+    n: int
+    level: float
+    margin: float
+    method: str
+    candidate_score: float | None = None
+    candidate_low: float | None = None
+    candidate_high: float | None = None
+    champion_score: float | None = None
+    slices: tuple[SliceVerdict, ...] = ()
+    at: int = 0
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """A model version at a stage, and the verdict that put it there. Releases are only ever added: the newest counts."""
+
+    id: str
+    loop: str
+    model: str | None  # None: nothing is live, the loop abstains
+    stage: Stage
+    share: float = 1.0  # of the traffic
+    verdict: str | None = None  # id of the verdict
+    previous: str | None = None  # model that was live before
+    reason: str = ""
+    by: str = "turn"  # who did it
+    at: int = 0
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One finished step of a turn."""
+
+    name: str
+    seconds: float
+    cost: float = 0.0
+    counts: dict[str, Any] = field(default_factory=dict)  # what it did, in numbers
+    at: int = 0
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """One revolution of the wheel."""
+
+    id: str
+    loop: str
+    number: int  # from 1; 0 is a start from labels that were brought along
+    trigger: Literal["feedback", "schedule", "hand"]
+    cut: dict[str, int]  # position in each log up to which this turn reads: its input is fixed when it opens
+    state: Literal["open", "closed"] = "open"
+    steps: tuple[Step, ...] = ()
+    started: int = 0
+    ended: int | None = None
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """The right to do a piece of work until a time; `token` grows with each holder and fences late writers."""
+
+    name: str
+    owner: str
+    token: int
+    until: int

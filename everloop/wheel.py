@@ -1,0 +1,341 @@
+"""What a user holds: a wheel (an installation) and its loops. Everything here is a few lines over the stages."""
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from everloop import collect, curate, deploy, reading
+from everloop.collect import Live
+from everloop.collect.incoming import check_label, imported_label
+from everloop.errors import Conflict, EverloopError, InvalidInput, NotFound
+from everloop.ids import new_id, now
+from everloop.checking import check
+from everloop.loop import Workbench, advance, predictor
+from everloop.report import Check, Point, Status, TurnReport
+from everloop.settings import Settings
+from everloop.store import Erased, Receipt, Store, open_store
+from everloop.types import (
+    Annotation,
+    Drop,
+    Feedback,
+    Input,
+    Interaction,
+    LoopSpec,
+    Model,
+    Placement,
+    Policy,
+    Release,
+    Review,
+    Spec,
+    Turn,
+)
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced
+_PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified")  # drops that keep the golden and test rows honest: not to be undone
+
+
+def open(home: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> "Wheel":
+    """Open the installation in folder `home` (default ./.everloop), making it if it is not there.
+
+    Raises StoreTooNew if a newer Everloop wrote it, StoreError if the folder can't be used.
+    """
+    return Wheel(settings or Settings.load(home=None if home is None else os.fspath(home)))
+
+
+class Wheel:
+    """One installation: its loops, and the store behind them. Safe to use from several threads."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.store: Store = open_store(settings.folder)
+        self.pseudonyms = collect.Pseudonyms.of_folder(settings.folder)
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
+        self._loops: dict[str, Loop] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Wheel":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what was submitted and close the store."""
+        self.store.close()
+
+    def loop(self, name: str, **declaration: Any) -> "Loop":
+        """Declare a loop, or change what is declared; without a declaration, the loop as it is, made if absent.
+
+        `declaration` takes the fields of `LoopSpec`: task, signal, capability, outcome, goal, labels, trainer (a Spec
+        or a name), policy (a Policy or a mapping of the fields that differ from the default). Raises InvalidInput with
+        one line for a field or value that can't be.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(f"loop name {name!r}: use lower-case letters, digits, '-' and '_', at most 63")
+        there = self.store.records.get(LoopSpec, name)
+        if there is None or declaration:
+            spec = _declared(there or LoopSpec(name=name, at=now()), declaration)
+            if spec != there:
+                self.store.records.replace(spec)
+        return self.get(name)
+
+    def get(self, name: str) -> "Loop":
+        """The loop of that name; NotFound lists those there are."""
+        spec = self.store.records.get(LoopSpec, name)
+        if spec is None:
+            there = ", ".join(loop.name for loop in self.loops()) or "none"
+            raise NotFound(
+                f"no loop called {name!r}; there are: {there}. Declare it with: everloop init {name} --task classify"
+            )
+        with self._lock:
+            return self._loops.setdefault(name, Loop(self, name))
+
+    def loops(self) -> list["Loop"]:
+        """Every loop, by name."""
+        specs = sorted(self.store.records.find(LoopSpec), key=lambda spec: spec.name)
+        with self._lock:
+            return [self._loops.setdefault(spec.name, Loop(self, spec.name)) for spec in specs]
+
+    def feedback(self, items: Sequence[Feedback]) -> "Future[list[Receipt]]":
+        """Hand feedback on any loop to the next group commit; the future resolves once it is durable."""
+        return self.store.records.submit(list(items))
+
+    def interaction(self, id: str) -> Interaction:
+        """One interaction; NotFound if there is none with that id."""
+        found = self.store.records.get(Interaction, id)
+        if found is None:
+            raise NotFound(f"no interaction {id!r} in {self.settings.home}")
+        return found
+
+    def forget(self, subject: str) -> Erased:
+        """Erase a person: interactions, feedback and what hangs on them, examples in every dataset version."""
+        return self.store.records.erase(self.pseudonyms.of(subject) or subject)
+
+
+class LoopReader:
+    """What can be read of a loop."""
+
+    def __init__(self, wheel: Wheel, name: str):
+        self.wheel = wheel
+        self.name = name
+        self.records = wheel.store.records
+
+    @property
+    def spec(self) -> LoopSpec:
+        """What is declared, as it is in the store now."""
+        found = self.records.get(LoopSpec, self.name)
+        if found is None:
+            raise NotFound(f"no loop called {self.name!r}")
+        return found
+
+    def report(self, number: int | None = None) -> TurnReport:
+        """The report of a turn, by default the last one."""
+        return reading.turn_report(self.wheel.store, self.name, number)
+
+    def reports(self) -> list[TurnReport]:
+        """Every turn's report, oldest first."""
+        return reading.turn_reports(self.wheel.store, self.name)
+
+    def curve(self) -> list[Point]:
+        """The live model's capability after each turn, with its interval."""
+        return reading.curve(self.reports())
+
+    def status(self) -> Status:
+        """Where the loop stands now."""
+        return reading.status(self.wheel.store, self.spec)
+
+    def check(self) -> Check:
+        """Is it a flywheel, or does it only accumulate? Each arrow of its sentence against the evidence so far."""
+        return check(self.wheel.store, self.spec)
+
+    def reviews(self, state: str = "open", limit: int | None = None) -> list[Review]:
+        """The queue, most urgent first."""
+        found = self.records.find(Review, self.name, state=state)
+        return sorted(found, key=lambda review: (-review.priority, review.turn, review.id))[:limit]
+
+    def models(self) -> list[Model]:
+        """Every model version, oldest first."""
+        return self.records.find(Model, self.name)
+
+    def releases(self) -> list[Release]:
+        """Every release, oldest first."""
+        return self.records.find(Release, self.name)
+
+
+class Loop(LoopReader):
+    """One flywheel: predict, take feedback, turn, report."""
+
+    def __init__(self, wheel: Wheel, name: str):
+        super().__init__(wheel, name)
+        self._bench = Workbench(wheel.store, wheel.owner, wheel.settings.lease_seconds)
+        self._turning = threading.Lock()
+        self._live: tuple[float, str | None, Live | None] = (-1.0, None, None)
+        self._loading = threading.Lock()
+
+    def answer(self, input: Input, **given: Any) -> Interaction:
+        """The live model's answer, not stored. `given` may be subject, session, context, id, consent, at."""
+        limit = self.wheel.settings.max_input_bytes
+        return collect.answer(self.spec, self.live(), {"input": input, **given}, self.wheel.pseudonyms, limit)
+
+    def predict(self, input: Input, **given: Any) -> Interaction:
+        """Answer and store; durable on return. An id that was answered before gets the answer it got then."""
+        made = self.answer(input, **given)
+        known = given.get("id") and self.records.get(Interaction, made.id)
+        if known:
+            if (known.input, known.loop) != (made.input, made.loop):
+                raise Conflict(f"interaction {made.id!r} is there already with another input")
+            return known
+        self.records.put(made)
+        return made
+
+    def log(self, input: Input, output: str | None = None, *, label: str | None = None, split: str | None = None,
+            **given: Any) -> Interaction:  # fmt: skip
+        """Store an answer that was given elsewhere; with `label`, also what is right. Durable on return."""
+        return self.log_many([{"input": input, "output": output, "label": label, "split": split, **given}])[0]
+
+    def log_many(self, rows: Iterable[Mapping[str, Any]]) -> list[Interaction]:
+        """Store many (fields of an interaction, and label, split) in one commit: all or none."""
+        spec, limit = self.spec, self.wheel.settings.max_input_bytes
+        made: list[Interaction] = []
+        writes: list[msgspec.Struct] = []
+        for row in rows:
+            fields = {k: v for k, v in row.items() if k not in ("label", "split")}
+            it = collect.build_interaction(spec, fields, self.wheel.pseudonyms, limit)
+            made.append(it)
+            writes.append(it)
+            if row.get("label") is not None:
+                check_label(row["label"], spec.labels, self.name)
+                writes.append(imported_label(it, row["label"], row.get("split")))
+        if writes:
+            self.records.put(*writes)
+        return made
+
+    def feedback(self, interaction: str, *, hold: bool = False, id: str | None = None, subject: str | None = None,
+                 rationale: str | None = None, seconds: float | None = None, **said: Any) -> Receipt:  # fmt: skip
+        """Feedback on an interaction: one of thumb=, correction=, label=, rating=, comment=, outcome=, implicit=, ….
+
+        Durable on return. Raises NotFound for an unknown interaction, unless `hold` says that it will arrive later.
+        """
+        if len(said) != 1:
+            raise InvalidInput(f"say one thing at a time: thumb=, correction=, rating=, … (got {sorted(said)})")
+        ((kind, value),) = said.items()
+        known = self.records.get(Interaction, interaction)
+        if known is None and not hold:
+            raise NotFound(f"no interaction {interaction!r} in {self.wheel.settings.home}; if it arrives later: hold")
+        extra = {"id": id, "subject": subject, "rationale": rationale, "seconds": seconds}
+        given = {"kind": kind, "interaction": interaction, "value": value,
+                 **{k: v for k, v in extra.items() if v is not None}}  # fmt: skip
+        labels = {self.name: self.spec.labels}
+        return self.records.put(collect.build_feedback(given, self.wheel.pseudonyms, labels, self.name))[0]
+
+    def annotate(self, review: str, value: str, *, annotator: str = "me", rationale: str | None = None,
+                 seconds: float | None = None) -> Annotation:  # fmt: skip
+        """One person's answer to a review, which is then done. Answering again replaces that person's answer."""
+        found = self.records.get(Review, review)
+        if found is None or found.loop != self.name:
+            raise NotFound(f"no review {review!r} in loop {self.name!r}; see: everloop review {self.name}")
+        check_label(value, self.spec.labels, self.name)
+        note = Annotation(
+            id=f"{review}.{annotator}", loop=self.name, review=review, interaction=found.interaction,
+            annotator=annotator, value=value, rationale=rationale, seconds=seconds, at=now(),
+        )  # fmt: skip
+        self.records.replace(note, msgspec.structs.replace(found, state="done"))
+        return note
+
+    def advance(self, trigger: str | None = None) -> str | None:
+        """Do the next step of the turn, if there is one to do; its name. See `everloop.loop.advance`."""
+        with self._turning:
+            return advance(self._bench, self.spec, trigger)
+
+    def turn(self) -> TurnReport:
+        """Open a turn by hand if none is open, and go on until it is closed."""
+        self.advance("hand")
+        while self.records.find(Turn, self.name, state="open", limit=1):
+            self.advance("hand")
+        self.live(fresh=True)
+        return self.report()
+
+    def undo(self, interaction: str) -> Drop:
+        """Take a drop back: its rule no longer applies to this interaction, from the next turn on."""
+        drop = self.records.get(Drop, interaction)
+        if drop is None or drop.loop != self.name:
+            raise NotFound(f"nothing was dropped of interaction {interaction!r}")
+        if drop.reason in _PROTECTED:
+            raise InvalidInput(f"a drop for {drop.reason!r} keeps the golden and test rows honest; it can't be undone")
+        undone = msgspec.structs.replace(drop, undone=True)
+        self.records.replace(undone)
+        return undone
+
+    def seal(self, inputs: Iterable[Input]) -> int:
+        """Make test inputs untouchable: an equal input is never learned from. Only fingerprints are kept; how many."""
+        marks = {curate.fingerprint(value) for value in inputs}
+        self.records.replace(*(
+            Placement(id=mark, loop=self.name, interaction="", group=mark, split="test", turn=0) for mark in marks
+        ))  # fmt: skip
+        return len(marks)
+
+    def rollback(self, to: str | None = None, *, by: str = "hand", reason: str = "") -> Release:
+        """Put the model before (or model `to`, an id or the first 8 characters of one) live again, at once."""
+        made = deploy.roll_back(self.name, self.releases(), self.models(), to, by, reason)
+        self.records.replace(*made)
+        self.live(fresh=True)
+        return made[-1]
+
+    def live(self, fresh: bool = False) -> Live | None:
+        """The model that answers now, loaded; None while the loop abstains. Swapped between two requests, never in one."""
+        checked, release_id, found = self._live
+        if not fresh and time.monotonic() - checked < _REFRESH_SECONDS:
+            return found
+        with self._loading:
+            release = deploy.live(self.records.find(Release, self.name, newest=True, limit=16)[::-1])
+            if release is None or release.model is None:
+                found = None
+            elif release.id != release_id:
+                model = self.records.get(Model, release.model)
+                if model is None:
+                    raise EverloopError(f"release {release.id} names model {release.model}, which is not in the store")
+                found = Live(model.id, predictor(self.wheel.store, model))
+            self._live = (time.monotonic(), release.id if release else None, found)
+            return found
+
+
+def _declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
+    fields: dict[str, Any] = {k: v for k, v in declaration.items() if v is not None}
+    unknown = sorted(set(fields) - set(LoopSpec.__struct_fields__) | {"name", "at"} & set(fields))
+    if unknown:
+        known = ", ".join(f for f in LoopSpec.__struct_fields__ if f not in ("name", "at"))
+        raise InvalidInput(f"a loop has no {unknown[0]!r}; it has {known}")
+    if isinstance(fields.get("trainer"), str):
+        fields["trainer"] = Spec(name=fields["trainer"])
+    if isinstance(fields.get("policy"), Mapping):
+        fields["policy"] = {**msgspec.to_builtins(there.policy), **fields["policy"]}
+    try:
+        merged = {**msgspec.to_builtins(there), **msgspec.to_builtins(fields)}
+        spec = msgspec.convert(merged, LoopSpec)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"loop {there.name!r}: {' '.join(str(error).split()).replace('$.', '')}") from None
+    _check_policy(spec.policy)
+    return spec
+
+
+def _check_policy(policy: Policy) -> None:
+    for name, low, high in (("near_duplicate", 0.1, 1), ("golden_share", 0, 0.9), ("margin", 0, 1), ("auto_weight", 0, 1)):
+        if not low <= getattr(policy, name) <= high:
+            raise InvalidInput(f"policy {name}={getattr(policy, name)}: must be between {low} and {high}")
+    if not 0.5 <= policy.level < 1:
+        raise InvalidInput(f"policy level={policy.level}: must be at least 0.5 and below 1")
+    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds", "hold_seconds"):
+        if getattr(policy, name) < 0:
+            raise InvalidInput(f"policy {name}={getattr(policy, name)}: can't be negative")
+
+
+__all__ = ["Loop", "Wheel", "open"]
