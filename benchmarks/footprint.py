@@ -32,6 +32,11 @@ for d in m.distributions():
     rows[d.name] = sum(f.stat().st_size for f in files if f.exists())
 print(json.dumps(rows))
 """
+ASKED = {
+    "card_lost": ["i lost my card", "my card is gone", "someone stole my wallet"],
+    "top_up": ["how do i top up", "add money to my account", "put funds in"],
+}
+ENDS = ["", "please", "today", "as soon as you can", "thanks", "can you help", "again", "and it is urgent"]
 NOT_OURS = {"pip", "setuptools"}  # a venv brings them
 
 
@@ -91,31 +96,60 @@ def imports(venv: Path) -> Spread:
     return Spread.of([float(run.stdout) for run in runs[1:]])
 
 
-def serve(venv: Path) -> tuple[Spread, Spread]:
-    """Seconds until /healthz answers, and resident megabytes five seconds later with nothing to do."""
+def opening(venv: Path) -> Spread:
+    """Seconds of ``everloop.open`` on a new folder, with the imports that it brings."""
+    code = (
+        "import tempfile, time; folder = tempfile.mkdtemp(); t = time.perf_counter(); import everloop; "
+        "everloop.open(folder).close(); print(time.perf_counter() - t); import shutil; shutil.rmtree(folder)"
+    )
+    runs = [
+        subprocess.run([venv / "bin/python", "-c", code], check=True, capture_output=True, text=True, cwd="/")
+        for _ in range(REPEATS + 1)
+    ]
+    return Spread.of([float(run.stdout) for run in runs[1:]])
+
+
+def serve(venv: Path, home: Path, ask: str | None = None) -> tuple[Spread, Spread]:
+    """Seconds until /healthz answers, and resident megabytes five seconds later with nothing to do.
+
+    With `ask`, that loop has answered once before its memory is taken.
+    """
     times, memory = [], []
     for attempt in range(REPEATS + 1):
-        with tempfile.TemporaryDirectory() as home, socket.socket() as free:
+        with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-            free.close()
-            begun = time.perf_counter()
-            server = subprocess.Popen(
-                [venv / "bin/everloop", "up", "--home", home, "--port", str(port)],
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            try:
-                wait_for(f"http://127.0.0.1:{port}/healthz", server)
-                took = time.perf_counter() - begun
-                time.sleep(5 if attempt else 0)
-                if attempt:  # the first run warms the disk's cache
-                    times.append(took)
-                    memory.append(resident(server.pid))
-            finally:
-                os.killpg(server.pid, signal.SIGTERM)
-                server.wait(timeout=30)
+            address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        begun = time.perf_counter()
+        server = subprocess.Popen(
+            [venv / "bin/everloop", "up", "--home", home, "--port", address.rsplit(":", 1)[1]],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_for(f"{address}/healthz", server)
+            took = time.perf_counter() - begun
+            if ask is not None:
+                request = urllib.request.Request(
+                    f"{address}/v1/loops/{ask}/predict", data=b'{"input": "i lost my card"}'
+                )
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    assert json.load(answer)["output"] is not None
+            if attempt:  # the first run warms the disk's cache
+                time.sleep(5)
+                times.append(took)
+                memory.append(resident(server.pid))
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
     return Spread.of(times), Spread.of(memory)
+
+
+def learn(venv: Path, home: Path) -> None:
+    """A loop called support with a live text model."""
+    rows = [f"{text} {end},{label}" for label, texts in ASKED.items() for text in texts for end in ENDS]
+    (home.parent / "rows.csv").write_text("\n".join(["input,label", *rows]))
+    for words in (["init", "support"], ["log", "support", str(home.parent / "rows.csv")], ["turn", "support"]):
+        subprocess.run([venv / "bin/everloop", *words, "--home", home], check=True, stdout=subprocess.DEVNULL)
 
 
 def wait_for(address: str, server: "subprocess.Popen[bytes]", patience: float = 60.0) -> None:
@@ -157,12 +191,14 @@ def main() -> None:
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="everloop-footprint-"))
     try:
-        venv = args.venv or folder / "venv"
+        venv = args.venv.absolute() if args.venv else folder / "venv"
         took = None if args.venv else install(venv)
         sizes = weigh(venv)
         python, script = venv / "bin/python", venv / "bin/everloop"
         bare = seconds([python, "-c", "pass"])
-        started, rest = serve(venv)
+        started, rest = serve(venv, folder / "empty")
+        learn(venv, folder / "learned")
+        _, answering = serve(venv, folder / "learned", "support")
         rows = [
             [
                 "installed, core with all it needs",
@@ -171,10 +207,12 @@ def main() -> None:
             ],
             ["from an empty folder to installed", "not measured" if took is None else f"{took:.0f} s (n=1)", "60 s"],
             ["`import everloop`", imports(venv).shown("s", 3), "0.3 s"],
+            ["the same and `everloop.open()` on a new folder", opening(venv).shown("s", 2), ""],
             ["`everloop --help`", seconds([script, "--help"]).shown("s", 3), "0.3 s"],
             ["of which Python's own start", bare.shown("s", 3), ""],
             ["`everloop up` until /healthz answers", started.shown("s", 2), "2 s"],
-            ["memory of `everloop up` at rest (PSS)", rest.shown("MB", 0), ""],
+            ["memory of `everloop up` at rest, no loop (PSS)", rest.shown("MB", 0), ""],
+            ["the same with a text model live that has answered", answering.shown("MB", 0), ""],
         ]
         largest = sorted(sizes.items(), key=lambda item: -item[1])[:8]
         text = "\n\n".join([

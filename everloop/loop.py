@@ -44,7 +44,7 @@ from everloop.types import (
 
 STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
 _LABELLING = frozenset({"thumb", "rating", "correction", "label", "demonstration", "intervention"})
-_POOL = 50_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
+_POOL = 20_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
 _PROPOSED = 10_000  # of these, so many get the live model's opinion before people are asked
 _FOLDS = 3
 _PLACES = 4  # digits of a probability that decide anything
@@ -330,7 +330,7 @@ def _funnel(bench: Workbench, spec: LoopSpec, turn: Turn) -> curate.Funnel:
         said = _by_interaction(records.scan(FeedbackFields, loop, upto=turn.cut["feedback"]))
         notes = _by_interaction(records.scan(Annotation, loop))
         places = {p.id: p for batch in records.scan(Placement, loop) for _, p in batch}
-        undone = frozenset((d.id, d.reason) for d in records.find(Drop, loop, undone=True))
+        undone = frozenset((d.id, d.reason) for batch in records.scan(Drop, loop) for _, d in batch if d.undone)
         known = curate.Known(said, notes, places, undone)
         rows = (it for batch in records.scan(Interaction, loop, upto=turn.cut["interactions"]) for _, it in batch)
         return curate.run(loop, turn.number, rows, known, spec.policy)

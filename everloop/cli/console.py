@@ -1,6 +1,7 @@
 """What a command writes with: tables and progress bars on a terminal, plain text in a pipe, JSON when asked for."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 import msgspec
 
 _INDENT = 2
+# Control characters but the tab, line and paragraph separators, bidirectional controls, halves of surrogate pairs.
+_OBEYED = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 
 
 class Console:
@@ -136,15 +139,12 @@ def one_line(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Text in which control characters stand as what they are.
+    """Text in which what a terminal obeys stands as what it is: control characters, and reversals of direction.
 
     >>> visible("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
     """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape", "surrogatepass").decode()
-                   for c in text)  # fmt: skip
+    return _OBEYED.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def _right(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[bool]:

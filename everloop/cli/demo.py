@@ -13,7 +13,7 @@ import numpy as np
 from everloop.cli.console import Console
 from everloop.cli.simulate import Data, People, bootstrap, load
 from everloop.collect import build_feedback
-from everloop.errors import InvalidInput
+from everloop.errors import Conflict, InvalidInput
 from everloop.loop import answers, fit, open_turn, predictor
 from everloop.settings import Settings
 from everloop.stats import intervals
@@ -25,6 +25,7 @@ WRITES_JSON = True
 _MARK = "demo.json"
 _HOME = "./.everloop-demo"
 _SEEN = 0.35  # of the true labels that may be seen in any form
+_LEASE = 3.0  # seconds until a run takes over from one that was killed
 _BATCH = 64  # answers on their way to the disk at once, as if so many users asked at the same time
 
 
@@ -61,7 +62,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         f"{data.name}: {len(data.inputs):,} rows, {len(plan.people.classes)} classes; {len(plan.first)} of them "
         f"labelled to start with, the rest come as traffic. {len(data.test_inputs):,} test rows stay outside."
     )
-    with Wheel(Settings.load(home=str(home))) as wheel, console.progress("turning the wheel", args.turns + 2) as step:
+    with (
+        Wheel(Settings.load(home=str(home), lease_seconds=_LEASE)) as wheel,
+        console.progress("turning the wheel", args.turns + 2) as step,
+    ):
         loop = _declared(wheel, plan)
         step(0, what="learning from the first labels")
         _start(loop, plan)
@@ -98,13 +102,16 @@ def _plan(data: Data, seed: int, turns: int) -> Plan:
     said = people.feedback * len(rest)
     # What is left of the share of labels that may be seen, two standard deviations of the feedback aside.
     spare = _SEEN * len(data.labels) - len(first) - said - 2 * (said * (1 - people.feedback)) ** 0.5
+    golden_share = round(min(0.25, 350 / said), 3)
     policy = {
         "review_budget": max(24, len(rest) // turns // 10),
         "review_fresh": max(0, int(spare / turns)),
-        "golden_share": round(min(0.25, 350 / said), 3),
+        "golden_share": golden_share,
         # These users give feedback without regard to whether the answer was right, so rows with feedback are a fair
         # sample of the traffic. Where people mostly speak up when something is wrong, leave this at "traffic".
         "golden_source": "feedback",
+        # A golden set of n rows can't rule out a loss much below 3/n even where no answer differs (the rule of three).
+        "margin": round(max(0.02, 4 / (golden_share * said)), 3),
         "trigger_feedback": 0,
     }
     return Plan(data, people, first, traffic, policy)
@@ -141,8 +148,21 @@ def _start(loop: Loop, plan: Plan) -> None:
          "split": "train"}
         for row in sorted(plan.first)
     )  # fmt: skip
-    if not loop.reports() or loop.report(0).state == "open":
-        loop.turn()
+    while not loop.reports() or loop.report(0).state == "open":
+        _advanced(loop)
+    loop.live(fresh=True)
+
+
+def _advanced(loop: Loop) -> str | None:
+    """The next step; while the lease of a run that was killed lasts, wait for it."""
+    until = time.monotonic() + 2 * _LEASE
+    while True:
+        try:
+            return loop.advance("hand")
+        except Conflict:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_LEASE / 10)
 
 
 def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
@@ -154,7 +174,7 @@ def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
     if open_now is None:
         _stream(loop, plan, traffic)
     while True:
-        done = loop.advance("hand")
+        done = _advanced(loop)
         # The reviewers come once the queue is filled, and again if a run was interrupted while they worked.
         if done == "label" or (open_now is not None and open_now.steps and open_now.steps[-1].name == "label"):
             _work_the_queue(loop, plan, records.find(Review, loop.name, state="open"))

@@ -37,11 +37,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.say(f"no answer: nothing is live in {made.loop} yet, so it abstains and asks for labels")
     else:
         console.say(made.output)
-        console.facts([
-            ("confidence", made.confidence),
-            ("else", ", ".join(f"{other.value} {other.confidence:.3f}" for other in made.alternatives) or None),
-        ])  # fmt: skip
-    console.facts([("interaction", made.id)])
+    console.facts([
+        ("confidence", made.confidence),
+        ("else", ", ".join(f"{other.value} {other.confidence:.3f}" for other in made.alternatives) or None),
+        ("interaction", made.id),
+    ])  # fmt: skip
     return 0
 
 

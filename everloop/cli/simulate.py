@@ -66,7 +66,7 @@ class People(NamedTuple):
 
 
 def load(what: str, folder: Path | None = None) -> Data:
-    """"digits" (in scikit-learn's wheel), "banking77" (from `folder`, or fetched and checked), or a path to a CSV."""
+    """ "digits" (in scikit-learn's wheel), "banking77" (from `folder`, or fetched and checked), or a path to a CSV."""
     if what == "digits":
         return _digits()
     if what == "banking77":

@@ -17,6 +17,23 @@ ENOUGH = 20  # golden rows from which anything is said, overall and of a slice
 Right = NDArray[np.float64]  # (n,) 1 where an answer was right, else 0
 
 
+class _Rows(NamedTuple):
+    """What two models got right, row by row."""
+
+    mine: Right
+    theirs: Right
+    groups: Sequence[str] | None
+
+    def compare(self, level: float) -> paired.PairedResult:
+        """Candidate minus champion."""
+        return paired.compare(self.mine, self.theirs, self.groups, level=level)
+
+    def only(self, at: Sequence[int]) -> "_Rows":
+        """The rows at these places."""
+        groups = None if self.groups is None else [self.groups[i] for i in at]
+        return _Rows(self.mine[at], self.theirs[at], groups)
+
+
 class _Finding(NamedTuple):
     """What a verdict says, without whose it is."""
 
@@ -73,7 +90,7 @@ def judge(
     theirs = None if champion_answers is None else _right(champion_answers, targets)
     score = _score(mine, groups, level)
     if theirs is not None:
-        finding = _against(mine, theirs, groups, slices, margin, level)
+        finding = _against(_Rows(mine, theirs, groups), slices, margin, level)
     else:
         finding, score = _first(mine, targets, score, out_of_fold, level)
     low_high = finding.difference or (None, None, None)
@@ -88,25 +105,18 @@ def judge(
     )  # fmt: skip
 
 
-def _against(
-    mine: Right,
-    theirs: Right,
-    groups: Sequence[str] | None,
-    slices: Sequence[Sequence[str]] | None,
-    margin: float,
-    level: float,
-) -> _Finding:
+def _against(rows: _Rows, slices: Sequence[Sequence[str]] | None, margin: float, level: float) -> _Finding:
     """The rules of `judge` where there is a champion."""
-    n = mine.size
+    n = int(rows.mine.size)
     if not n:
         return _Finding("inconclusive", _too_few(0), 0, "none")
-    gain = paired.compare(mine, theirs, groups, level=level)
+    gain = rows.compare(level)
     difference = (gain.estimate, gain.low, gain.high)
-    scores = f"{_share(mine.mean())} right against {_share(theirs.mean())} on {n} golden rows"
+    scores = f"{_share(rows.mine.mean())} right against {_share(rows.theirs.mean())} on {n} golden rows"
     change = f"{scores} ({_points(*difference)}, {level:.0%} interval)"
     if n < ENOUGH:
         return _Finding("inconclusive", _too_few(n), n, gain.method, difference)
-    by_slice = _slices(mine, theirs, groups, slices or [()] * n, margin, level)
+    by_slice = _slices(rows, slices or [()] * n, margin, level)
     found = _Finding("inconclusive", "", n, gain.method, difference, by_slice)
     if gain.high < 0:
         return found._replace(outcome="fail", reason=f"worse: {change}")
@@ -115,37 +125,31 @@ def _against(
         where = f"{_points(worst.estimate, worst.low, worst.high)} on {worst.n} golden rows"
         return found._replace(outcome="fail", reason=f"worse in {worst.slice}: {where}; overall {change}")
     # The lower end of a two-sided interval at 2 x level - 1 is a one-sided bound at level.
-    bound = paired.compare(mine, theirs, groups, level=2 * level - 1).low
+    bound = rows.compare(2 * level - 1).low
     if gain.estimate >= 0 and bound > -margin:
         return found._replace(
             outcome="pass", reason=f"{change}: a loss of {margin * 100:g} points or more is ruled out"
         )
-    spread = float((mine - theirs).std()) if gain.better + gain.worse else n**-0.5
-    worth = clusters.worth(mine - theirs, clusters.index(groups, n))
+    change_by_row = rows.mine - rows.theirs
+    # Where no answer differs, count on one that does: a spread of nothing would claim to see anything.
+    spread = max(float(change_by_row.std()), n**-0.5)
+    worth = clusters.worth(change_by_row, clusters.index(rows.groups, n))
     seen = detectable(worth, spread, level) * 100
     why = "no gain was seen" if gain.estimate < 0 else f"a loss of {margin * 100:g} points is not ruled out"
     return found._replace(reason=f"{change}: {why}; so many rows show differences from about {seen:.1f} points")
 
 
-def _slices(
-    mine: Right,
-    theirs: Right,
-    groups: Sequence[str] | None,
-    slices: Sequence[Sequence[str]],
-    margin: float,
-    level: float,
-) -> tuple[SliceVerdict, ...]:
+def _slices(rows: _Rows, slices: Sequence[Sequence[str]], margin: float, level: float) -> tuple[SliceVerdict, ...]:
     """The comparison in each slice of `ENOUGH` rows, sorted by name."""
-    rows: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for i, names in enumerate(slices):
         for name in set(names):
-            rows.setdefault(name, []).append(i)
-    large = {name: at for name, at in sorted(rows.items()) if len(at) >= ENOUGH}
+            places.setdefault(name, []).append(i)
+    large = {name: at for name, at in sorted(places.items()) if len(at) >= ENOUGH}
     together = simultaneous(level, len(large))
     found = []
     for name, at in large.items():
-        some = [groups[i] for i in at] if groups is not None else None
-        gain = paired.compare(mine[at], theirs[at], some, level=together)
+        gain = rows.only(at).compare(together)
         outcome: Outcome3 = "fail" if gain.high < -margin else "pass" if gain.low > -margin else "inconclusive"
         found.append(SliceVerdict(slice=name, estimate=gain.estimate, low=gain.low, high=gain.high, n=len(at),
                                   outcome=outcome))  # fmt: skip
@@ -188,7 +192,8 @@ def _score(right: Right, groups: Sequence[str] | None, level: float) -> Estimate
     if not right.size:
         return None
     worth = max(1, round(clusters.worth(right, clusters.index(groups, int(right.size)))))
-    return intervals.wilson(min(float(right.mean()) * worth, worth), worth, level)
+    share = float(right.mean())
+    return intervals.wilson(min(share * worth, worth), worth, level)._replace(estimate=share)
 
 
 def _right(answers: Sequence[str | None], targets: Sequence[str]) -> Right:

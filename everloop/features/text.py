@@ -42,7 +42,8 @@ def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     tokenizer, table = _embedding()
     result = np.zeros((len(texts), SIZE), np.float32)
     for part in batches(texts, _BATCH):
-        cut = [text[:LIMIT] for text in texts[part]]
+        # Half a character (a lone surrogate, which JSON can bring) is none: it becomes a question mark.
+        cut = [text[:LIMIT].encode("utf-8", "replace").decode() for text in texts[part]]
         # encode_batch starts threads: not worth it for the one text of a request.
         found = tokenizer.encode_batch_fast(cut, add_special_tokens=False) if len(cut) > 8 else [
             tokenizer.encode(text, add_special_tokens=False) for text in cut

@@ -24,7 +24,7 @@ from everloop.server.describe import openapi
 from everloop.server.ingest import Ingest
 from everloop.server.table import Operation, Resource
 from everloop.server.views import Pages
-from everloop.server.wire import Call, Reply, one_line, problem, reply
+from everloop.server.wire import Call, Reply, headers_of, one_line, problem, reply
 from everloop.server.worker import Worker
 from everloop.settings import Settings
 from everloop.types import Annotation, Drop, Feedback, Interaction, Release
@@ -64,7 +64,9 @@ def create_app(wheel: Wheel, *, worker: bool = True) -> Starlette:
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         answer = _nothing_there(request, pages)
-        return Response(answer.body, answer.status, media_type=answer.media.decode())
+        response = Response(answer.body, answer.status)
+        response.raw_headers = headers_of(answer)
+        return response
 
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
@@ -143,7 +145,7 @@ def serve(settings: Settings) -> None:
     with listening, open_wheel(settings=settings) as wheel:
         config = uvicorn.Config(
             create_app(wheel), loop="auto", http="httptools", ws="none", access_log=False, log_config=None,
-            log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False, date_header=False,
+            log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False, proxy_headers=False, date_header=False,
         )  # fmt: skip
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from everloop.report import Point
 
-NARROW, MIDDLE, WIDE = 320, 480, 960  # pixels; the style sheet knows them
+NARROW, MIDDLE, WIDE = 320, 480, 1000  # pixels; the style sheet knows them
 _LETTER = 6.6  # pixels an average letter takes at the chart's text size
 T = TypeVar("T")
 
@@ -156,7 +156,8 @@ def forest(rows: Sequence[Interval], margin: float, *, title: str, key: str = "f
         out.append(f'<line class="whisker {escape(row.kind)}" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" '
                    f'y1="{middle}" y2="{middle}"/>')  # fmt: skip
         out.append(f'<circle class="dot {escape(row.kind)}" cx="{x(row.estimate):.1f}" cy="{middle}" r="5"/>')
-    for tick in _thin(ticks, width // 70):
+    every = math.ceil(len(ticks) / (width // 60))
+    for tick in (tick for tick in ticks if round(tick / (ticks[1] - ticks[0])) % every == 0):  # zero always among them
         out.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{bottom}" y2="{bottom + 5}"/>')
         place = "" if x(tick) < 30 else "end" if x(tick) > width - 30 else "mid"
         out.append(f'<text class="tick {place}" x="{x(tick) if place == "mid" else 0 if not place else width:.1f}" '

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +16,7 @@ from everloop.collect import build_feedback, build_interaction, parse_lines
 from everloop.collect.incoming import Line, check_label, imported_label
 from everloop.errors import Conflict, EverloopError, InvalidInput, StoreError, UserError
 from everloop.server.bodies import Answer, PredictRequest, Refused, Taken
+from everloop.server.commits import Commits
 from everloop.server.wire import NDJSON, BadRequest, Call, Reply, decode, lines, one_line, reason, reply
 from everloop.types import Interaction, LoopSpec
 from everloop.wheel import Loop, Wheel
@@ -46,6 +46,7 @@ class Ingest:
     def __init__(self, wheel: Wheel, threads: Executor):
         self._wheel = wheel
         self._records = wheel.store.records
+        self._commits = Commits(wheel.store.records)
         self._threads = threads
         self._pace: dict[str, float] = {}  # seconds a loop's model computes for one answer, smoothed
         self._labels: tuple[float, Mapping[str, tuple[str, ...]]] = (-1.0, {})
@@ -61,7 +62,7 @@ class Ingest:
         else:
             made = self._compute(loop, asked)
         try:
-            await asyncio.wrap_future(self._records.submit([made]))
+            await self._commits.write([made])
         except Conflict:  # the same id from two requests at once: the first one's answer stands
             known = self._answered(loop, asked)
             if known is None:
@@ -143,7 +144,7 @@ class Ingest:
         if not isinstance(given, dict):
             raise InvalidInput(f"send one JSON object, or one a line (NDJSON), not {_named(given)}")
         records = build(given)
-        state = (await asyncio.wrap_future(self._records.submit(records)))[0]
+        state = (await self._commits.write(records))[0]
         taken = Taken(records[0].id, state, HELD if state == "held" else None)  # type: ignore[attr-defined]
         return reply(taken, {"new": 201, "known": 200, "held": 202}[state])
 
@@ -151,7 +152,12 @@ class Ingest:
         good = [entry for entry in entries if not entry.error]
         states: dict[int, str | EverloopError] = {}
         for start in range(0, len(good), BATCH):
-            states.update(await self._commit(good[start : start + BATCH]))
+            chunk = good[start : start + BATCH]
+            written = await asyncio.gather(*(self._commits.write(e.records) for e in chunk), return_exceptions=True)
+            for entry, receipts in zip(chunk, written, strict=True):
+                if isinstance(receipts, BaseException) and not isinstance(receipts, EverloopError):
+                    raise receipts
+                states[entry.line] = receipts if isinstance(receipts, EverloopError) else receipts[0]
         failures = [state for state in states.values() if isinstance(state, StoreError)]
         if failures and len(failures) == len(good):
             raise failures[0]  # nothing was written: the whole request failed
@@ -164,28 +170,6 @@ class Ingest:
                 out.append(Taken(entry.records[0].id, state))  # type: ignore[attr-defined,arg-type]
         refused = sum(isinstance(line, Refused) for line in out)
         return lines(out, 200 if not refused else 422 if refused == len(out) else 207)
-
-    async def _commit(self, entries: Sequence[Entry]) -> dict[int, str | EverloopError]:
-        """Write them together; where one is in conflict, one by one, so that it costs only itself."""
-        try:
-            flat = [record for entry in entries for record in entry.records]
-            receipts = await asyncio.wrap_future(self._records.submit(flat))
-            starts = accumulate((len(entry.records) for entry in entries), initial=0)
-            return {entry.line: receipts[start] for entry, start in zip(entries, starts, strict=False)}
-        except StoreError as error:
-            return dict.fromkeys((entry.line for entry in entries), error)
-        except UserError:
-            alone = [asyncio.wrap_future(self._records.submit(entry.records)) for entry in entries]
-            states = await asyncio.gather(*alone, return_exceptions=True)
-        found: dict[int, str | EverloopError] = {}
-        for entry, state in zip(entries, states, strict=True):
-            if isinstance(state, BaseException):
-                if not isinstance(state, EverloopError):
-                    raise state
-                found[entry.line] = state
-            else:
-                found[entry.line] = state[0]
-        return found
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)

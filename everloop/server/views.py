@@ -64,7 +64,7 @@ class Pages:
         reports = loop.reports()[-_SHOWN:]
         releases = loop.releases()[-_SHOWN:]
         verdicts = {v.id: v for r in reports if (v := r.verdict) is not None}
-        measured = [v for v in verdicts.values() if v.estimate is not None]
+        measured = [v for v in verdicts.values() if v.estimate is not None and v.champion is not None]
         last = next((r for r in reversed(reports) if r.kept or r.dropped), reports[-1] if reports else None)
         status = loop.status()
         points = loop.curve()
@@ -173,6 +173,8 @@ def _intervals(verdict: Verdict | None) -> Markup:
     rows = [_interval("overall", verdict, verdict.outcome)]
     rows += [_interval(s.slice, s, s.outcome) for s in verdict.slices[:20]]
     title = "Candidate minus champion, overall and by slice"
+    if verdict.champion is None:
+        title = "The first model, minus always giving the same answer"
     return Markup(charts.fitting(charts.forest, rows, verdict.margin, title=title, key="intervals", full=True))  # noqa: S704
 
 

@@ -191,8 +191,8 @@ async def _discard(receive: Receive, most: int) -> None:
         return
 
 
-async def send_reply(send: Send, answer: Reply, *, head: bool = False) -> None:
-    """Send it; `head`: the headers alone. A client that is gone by now is nobody's problem."""
+def headers_of(answer: Reply) -> list[tuple[bytes, bytes]]:
+    """Its headers; a page brings its guard."""
     headers = [
         (b"content-type", answer.media),
         (b"content-length", str(len(answer.body)).encode()),
@@ -202,5 +202,10 @@ async def send_reply(send: Send, answer: Reply, *, head: bool = False) -> None:
         headers.extend(_GUARD)
     if answer.status in {408, 413}:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    return headers
+
+
+async def send_reply(send: Send, answer: Reply, *, head: bool = False) -> None:
+    """Send it; `head`: the headers alone. A client that is gone by now is nobody's problem."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers_of(answer)})
     await send({"type": "http.response.body", "body": b"" if head else answer.body})

@@ -80,6 +80,15 @@ def when(ms: int) -> str:
     return f"{_date(ms):%-d %b %Y, %H:%M} UTC"
 
 
+def opening(text: str) -> str:
+    """A sentence with its first letter large.
+
+    >>> opening("the candidate is better")
+    'The candidate is better'
+    """
+    return text[:1].upper() + text[1:]
+
+
 def iso(ms: int) -> str:
     """A time for machines.
 
@@ -93,16 +102,16 @@ def short(id: str) -> str:
     """The end of an id, which tells ids of the same minute apart.
 
     >>> short("0190d2f0-8d2e-7c3a-9f6b-3c1d5e7a9b2c"), short("m1")
-    ('…5e7a9b2c', 'm1')
+    ('…\\u20605e7a9b2c', 'm1')
     """
-    return id if len(id) <= 12 else f"…{id[-8:]}"
+    return id if len(id) <= 12 else f"…\u2060{id[-8:]}"  # a word joiner: no line ends between the two
 
 
 def pairs(counts: Mapping[str, Any]) -> str:
     """The plain numbers and words of a mapping in one line; what is nested is left to the report.
 
     >>> pairs({"kept": 1200, "model": "0190d2f0-8d2e-7c3a-9f6b-3c1d5e7a9b2c", "waterfall": [["a", 1]], "release": None})
-    'kept 1,200, model …5e7a9b2c'
+    'kept 1,200, model …\\u20605e7a9b2c'
     """
     shown = []
     for name, value in counts.items():
@@ -123,4 +132,4 @@ def _date(ms: int) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
-FILTERS = {f.__name__: f for f in (count, share, percent, points, seconds, cost, when, iso, short, pairs)}
+FILTERS = {f.__name__: f for f in (count, share, percent, points, seconds, cost, when, iso, opening, short, pairs)}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +38,10 @@ def compare(
 
     Scores that are all 0 or 1 get Tango's score interval, others Student's t. `clusters` names the group of each
     pair; pairs of one group count as dependent: the standard error is cluster-robust, with t at (groups - 1) degrees
-    of freedom (Liang and Zeger 1986). For 0/1 scores that error sets the effective number of pairs in Tango's interval
-    (see `clusters.worth`). A single group has no interval: its ends are those of the scale, or infinite. Raises ValueError for lengths that differ, no pairs,
-    or a score that is not finite.
+    of freedom. For 0/1 scores that error sets the effective number of pairs in Tango's interval (`clusters.worth`).
+    A single group has no interval: its ends are those of the scale, or infinite.
+
+    Raises ValueError for lengths that differ, no pairs, or a score that is not finite.
 
     >>> result = compare([1, 1, 1, 0] * 10, [1, 0, 1, 0] * 10)
     >>> result.estimate, round(result.low, 3), round(result.high, 3), result.method
@@ -61,22 +63,24 @@ def _binary(d: NDArray[np.float64], group: NDArray[np.int64], margin: float, lev
     n, count = int(d.size), int(group.max()) + 1
     better, worse = int((d > 0).sum()), int((d < 0).sum())
     estimate = float(d.mean())
-    method, z, scale, p_scale = "tango", quantile(level), 1.0, 1.0
-    if count < n:
-        method = "tango, clustered"
-        if count == 1:
-            return PairedResult(estimate, -1.0, 1.0, n, 1, method, 1.0, better, worse)
-        scale = worth(d, group) / n
-        z = quantile(level, count - 1)
-        p_scale = quantile(level) / z
-    low, high = tango.interval(better * scale, worse * scale, n * scale, z)
-    lean = tango.statistic(-margin, better * scale, worse * scale, n * scale) * p_scale
-    return PairedResult(estimate, low, high, n, count, method, _upper_tail(lean), better, worse)
+    if count == n:
+        low, high = tango.interval(better, worse, n, quantile(level))
+        p = NormalDist().cdf(-tango.statistic(-margin, better, worse, n))
+        return PairedResult(estimate, low, high, n, n, "tango", p, better, worse)
+    if count == 1:
+        return PairedResult(estimate, -1.0, 1.0, n, 1, "tango, clustered", 1.0, better, worse)
+    from scipy.special import stdtr  # 0.3 s to import: only who asks for it pays
+
+    scale = worth(d, group) / n
+    counts = (better * scale, worse * scale, n * scale)
+    low, high = tango.interval(*counts, quantile(level, count - 1))
+    p = float(stdtr(count - 1, -tango.statistic(-margin, *counts)))
+    return PairedResult(estimate, low, high, n, count, "tango, clustered", p, better, worse)
 
 
 def _scores(d: NDArray[np.float64], group: NDArray[np.int64], margin: float, level: float) -> PairedResult:
     """Student's t on the mean difference."""
-    from scipy.special import stdtr  # 0.3 s to import: only who asks for it pays
+    from scipy.special import stdtr
 
     n, count = int(d.size), int(group.max()) + 1
     better, worse = int((d > 0).sum()), int((d < 0).sum())
@@ -89,7 +93,3 @@ def _scores(d: NDArray[np.float64], group: NDArray[np.int64], margin: float, lev
     gap = estimate + margin
     p = float(stdtr(count - 1, -gap / error)) if error > 0 else (0.0 if gap > 0 else 1.0)
     return PairedResult(estimate, estimate - half, estimate + half, n, count, method, p, better, worse)
-
-
-def _upper_tail(z: float) -> float:
-    return 0.5 * math.erfc(z / math.sqrt(2))

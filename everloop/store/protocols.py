@@ -29,7 +29,9 @@ class Records(Protocol):
 
     A *kind* is the record's class in ``types.py`` (for feedback, pass ``FeedbackFields`` to mean all ten). Every
     record has `id` and `loop`; each gets a *position* when it is written: a number that grows in the order in which
-    records become readable, so that "everything up to position p" never changes afterwards.
+    records become readable, so that "everything up to position p" never changes afterwards. Positions have gaps, are
+    per kind (the ten kinds of feedback share theirs), and are never given out twice. An id is unique within its kind;
+    a placement's (the fingerprint of an input) within its kind and loop.
     """
 
     def submit(self, records: Sequence[Struct]) -> "Future[list[Receipt]]":
@@ -38,7 +40,8 @@ class Records(Protocol):
         All of them or none are written. An id that is there already with equal content is "known" (never written
         twice); with other content the future raises Conflict. Feedback for an absent interaction is "held"; when the
         interaction arrives, in the same transaction, it gets its loop and a position of its own.
-        Times (`at`) and loop of feedback do not count as content. Raises StoreFull when the disk is full.
+        Times (`at`) and loop of feedback do not count as content. A record that could not be read back (a NaN where a
+        number must be) raises InvalidInput at once; the future raises StoreFull when the disk is full.
         """
 
     def put(self, *records: Struct) -> list[Receipt]:
@@ -47,7 +50,8 @@ class Records(Protocol):
     def replace(self, *records: Struct, fence: Lease | None = None) -> None:
         """Write or overwrite records by id, all in one transaction, durable on return.
 
-        With `fence`, raises LeaseLost and writes nothing unless that lease is still held with that token.
+        An overwritten record keeps its position. With `fence`, raises LeaseLost and writes nothing unless that lease
+        is still held with that token; a lease past its time counts as held until somebody else takes it.
         """
 
     def get(self, kind: type[R], id: str) -> R | None:
@@ -59,7 +63,8 @@ class Records(Protocol):
 
         Filters are indexed for: Interaction(subject), feedback(interaction, subject), Review(state, turn, interaction),
         Annotation(review, interaction), Drop(turn, reason), Model(turn), Verdict(candidate, turn), Turn(number, state),
-        Placement(group). Any other field raises InvalidInput. A tuple, list or set as value means "one of these".
+        Placement(group, interaction), and `id` of every kind. Any other field raises InvalidInput. A tuple,
+        list or set as value means "one of these"; None means absent.
         """
 
     def scan(self, kind: type[R], loop: str, *, after: int = 0, upto: int | None = None,
@@ -73,17 +78,22 @@ class Records(Protocol):
         """How many; filters as in `find`."""
 
     def tally(self, kind: type[Struct], loop: str, by: str, **where: Any) -> dict[str, int]:
-        """How many by the value of a filterable field: `tally(Drop, "support", "reason", turn=3)`."""
+        """How many by the value of a filterable field: `tally(Drop, "support", "reason", turn=3)`; absence counts
+        under ""."""
 
     def delete(self, kind: type[Struct], ids: Sequence[str], fence: Lease | None = None) -> int:
-        """Remove records by id; how many there were."""
+        """Remove records by id, waiting feedback too; how many there were."""
 
     def held(self, older_than: int | None = None) -> list[Any]:
-        """Feedback still waiting for its interaction, oldest first; `older_than` in ms since 1970."""
+        """Feedback still waiting for its interaction, oldest `at` first; of these, what has an `at` before `older_than`
+        (ms since 1970)."""
 
     def erase(self, subject: str) -> Erased:
         """Remove every interaction and feedback of a subject, and all that hangs on them: their drops, reviews,
-        annotations and placements, and their examples in every dataset version. One transaction."""
+        annotations and placements, and their examples in every dataset version. One transaction.
+
+        On return the bytes are gone from the disk too, as far as the backend can see to it. Blobs are not touched.
+        """
 
     def lease(self, name: str, owner: str, seconds: float) -> Lease | None:
         """Take or renew a lease; None while another owner holds it. The token grows when the owner changes."""
@@ -109,16 +119,22 @@ class Datasets(Protocol):
         """
 
     def get(self, version: str) -> DatasetVersion | None:
-        """One version; a unique prefix of its id or hash (8 characters or more) will do."""
+        """One version; a unique prefix of its id or hash (8 characters or more) will do.
+
+        InvalidInput if it stands for several."""
 
     def log(self, loop: str) -> list[DatasetVersion]:
         """Versions of a loop, newest first."""
 
     def diff(self, old: str | None, new: str) -> Diff:
-        """What `new` adds to and removes from `old` (None: the empty set); examples ordered by id."""
+        """What `new` adds to and removes from `old` (None: the empty set); examples ordered by id.
+
+        Compared by id and by what the hash counts as content: other evidence for the same example is no difference.
+        `added` and `removed` of a DatasetVersion count in the same way. NotFound for a version there is not.
+        """
 
     def examples(self, version: str, split: Split | None = None) -> list[Example]:
-        """The content of a version, ordered by id."""
+        """The content of a version, ordered by id, less what has been erased; NotFound if there is no such version."""
 
     def holding(self, example: str) -> list[DatasetVersion]:
         """Versions that hold the example with this id, oldest first."""

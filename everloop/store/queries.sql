@@ -1,4 +1,4 @@
--- Every statement the SQLite store runs, by name. `{table}`, `{columns}`, `{marks}`, `{updates}`, `{where}`, `{order}` and
+-- Every statement the SQLite store runs, by name. `{table}`, `{key}`, `{columns}`, `{marks}`, `{updates}`, `{where}`, `{order}` and
 -- `{by}` are filled from the catalogue in sqlite_kinds.py, never from what a caller wrote; values are always bound.
 -- `json_each(?)` is how a list of values is bound: one statement for any length.
 
@@ -11,17 +11,17 @@ INSERT OR IGNORE INTO {table} (id, loop, {columns}body) VALUES ({marks})
 -- name: upsert
 -- Write or overwrite by id; an overwritten record keeps its position.
 INSERT INTO {table} (id, loop, {columns}body) VALUES ({marks})
-ON CONFLICT (id) DO UPDATE SET loop = excluded.loop, {updates}body = excluded.body
+ON CONFLICT ({key}) DO UPDATE SET loop = excluded.loop, {updates}body = excluded.body
 
 -- name: newest_ids
 -- The last rows written: after n inserts in one transaction, the n that are new.
-SELECT id FROM {table} ORDER BY position DESC LIMIT ?
+SELECT id, loop FROM {table} ORDER BY position DESC LIMIT ?
 
 -- name: bodies_by_id
-SELECT id, body FROM {table} WHERE id IN (SELECT value FROM json_each(?))
+SELECT id, loop, body FROM {table} WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: get
-SELECT body FROM {table} WHERE id = ?
+SELECT body FROM {table} WHERE id = ? LIMIT 2
 
 -- name: find
 SELECT body FROM {table} WHERE {where} ORDER BY {order} LIMIT ?
@@ -169,8 +169,8 @@ SELECT id FROM held WHERE subject = :key AND json_extract(body, '$.subject') = :
 UNION
 SELECT id FROM held WHERE interaction IN (SELECT value FROM json_each(:interactions))
 
--- name: ids_by_interaction
-SELECT id FROM {table} WHERE interaction IN (SELECT value FROM json_each(?))
+-- name: reviews_of
+SELECT id FROM reviews WHERE interaction IN (SELECT value FROM json_each(:interactions))
 
 -- name: annotations_of
 SELECT id FROM annotations WHERE interaction IN (SELECT value FROM json_each(:interactions))

@@ -11,6 +11,7 @@ from msgspec import Struct
 from everloop.errors import InvalidInput, NotFound
 from everloop.store import sqlite_rows as rows
 from everloop.store.digests import example_digest, subject_key, version_hash
+from everloop.store.encoding import encode, encoded
 from everloop.store.sqlite_connection import Readers
 from everloop.store.sqlite_kinds import listed
 from everloop.store.sqlite_versions import holders
@@ -18,7 +19,6 @@ from everloop.store.sqlite_writer import Writer
 from everloop.store.statements import query
 from everloop.types import DatasetVersion, Diff, Example, Lease, Split
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
 _decode_example = msgspec.json.Decoder(Example).decode
 _decode_version = msgspec.json.Decoder(DatasetVersion).decode
 _SHORTEST_PREFIX = 8
@@ -68,7 +68,7 @@ class SqliteDatasets:
                 id=id, loop=loop, parent=parent, recipe=recipe, hash=made, added=len(content) - len(kept),
                 removed=len(old) - len(kept), size=len(content), at=at,
             )  # fmt: skip
-            cursor = connection.execute(query("add_version"), (id, loop, base, made, _encode(version).decode()))
+            cursor = connection.execute(query("add_version"), (id, loop, base, made, encode(version).decode()))
             position = cursor.lastrowid
             assert position is not None
             _write_changes(connection, position, old, content)
@@ -122,11 +122,7 @@ def _ready(loop: str, examples: Sequence[Example]) -> dict[str, _Ready]:
             raise InvalidInput(f"example {example.id!r} is there twice: one input is one example in a dataset version")
         if example.loop != loop:
             raise InvalidInput(f"example {example.id!r} is of loop {example.loop!r}, not {loop!r}")
-        try:
-            body = _encode(example)
-            read = _decode_example(body)
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise InvalidInput(f"example {example.id!r} can't be stored: {error}") from None
+        body, read = encoded(example, _decode_example, f"example {example.id!r}")
         seal = blake2b(body, digest_size=16).digest()
         content[read.id] = _Ready(read.id, read.split, example_digest(read), seal, body.decode(), read.subjects)
     return content

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from everloop.store.digests import subject_key
+from everloop.store.encoding import encode
 from everloop.store.protocols import Erased
 from everloop.store.sqlite_kinds import listed
 from everloop.store.sqlite_versions import holders
@@ -15,34 +16,33 @@ from everloop.types import DatasetVersion, Example
 
 _decode_example = msgspec.json.Decoder(Example).decode
 _decode_version = msgspec.json.Decoder(DatasetVersion).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def erase(connection: sqlite3.Connection, subject: str) -> Erased:
     """Take out everything of `subject` and what hangs on it."""
     of_subject: dict[str, Any] = {"key": subject_key(subject), "subject": subject}
 
-    def ids(name: str, values: Any, **parts: str) -> list[str]:
-        return [id for (id,) in connection.execute(query(name, **parts), values).fetchall()]
+    def ids(name: str, values: Any) -> list[str]:
+        return [id for (id,) in connection.execute(query(name), values).fetchall()]
 
     interactions = ids("interactions_of_subject", of_subject)
-    theirs = listed(interactions)
-    of_subject["interactions"] = theirs
-    reviews = ids("ids_by_interaction", (theirs,), table="reviews")
+    of_subject["interactions"] = listed(interactions)
     feedback = ids("feedback_of_subject", of_subject)
+    reviews = ids("reviews_of", of_subject)
+    of_subject["reviews"] = listed(reviews)
     doomed = {
-        "interaction": ("interactions", interactions),
-        "feedback": ("feedback", feedback),
-        "held": ("held", ids("held_of_subject", of_subject)),
-        "drop": ("drops", [*interactions, *feedback]),
-        "review": ("reviews", reviews),
-        "annotation": ("annotations", ids("annotations_of", {"interactions": theirs, "reviews": listed(reviews)})),
-        "placement": ("placements", ids("ids_by_interaction", (theirs,), table="placements")),
+        "interaction": ("interactions", "id", interactions),
+        "feedback": ("feedback", "id", feedback),
+        "held": ("held", "id", ids("held_of_subject", of_subject)),
+        "drop": ("drops", "id", [*interactions, *feedback]),
+        "review": ("reviews", "id", reviews),
+        "annotation": ("annotations", "id", ids("annotations_of", of_subject)),
+        "placement": ("placements", "interaction", interactions),
     }
     rows = {}
-    where = query("among", column="id")
-    for word, (table, gone) in doomed.items():
-        rows[word] = connection.execute(query("delete", table=table, where=where), (listed(gone),)).rowcount
+    for word, (table, column, gone) in doomed.items():
+        sql = query("delete", table=table, where=query("among", column=column))
+        rows[word] = connection.execute(sql, (listed(gone),)).rowcount
     rows["example"], versions = _erase_examples(connection, subject)
     models = ids("models_on", (listed(versions),))
     return Erased(rows, tuple(interactions), tuple(versions), tuple(models))
@@ -61,7 +61,7 @@ def _erase_examples(connection: sqlite3.Connection, subject: str) -> tuple[int, 
     for position, body, count in held:
         version = _decode_version(body)
         changed = replace(version, erased=version.erased + count)
-        connection.execute(query("update_version"), (_encode(changed).decode(), position))
+        connection.execute(query("update_version"), (encode(changed).decode(), position))
     keys = listed(key for key, _, _ in found)
     links = [(subject_key(one), key) for key, _, subjects in found for one in subjects]
     connection.executemany(query("forget_example_subject"), links)

@@ -22,6 +22,7 @@ class Kind(NamedTuple):
     columns: tuple[str, ...]  # fields kept beside id, loop and body
     filters: frozenset[str]  # fields `find` takes
     decode: Callable[[str | bytes], Any]
+    key: str  # the columns that make it unique: "id", or "id, loop" where two loops may have the same id
     tag: str | None  # one kind of feedback among the ten
     insert: str
     upsert: str
@@ -34,7 +35,7 @@ SELECTIVE = frozenset({"id", "subject", "interaction", "review", "candidate", "g
 _UNINDEXED_FILTERS = frozenset({"dataset"})  # a column for erasure's sake
 
 
-def _kind(word: str, table: str, of: Any, *columns: str, tag: str | None = None) -> Kind:
+def _kind(word: str, table: str, of: Any, *columns: str, key: str = "id", tag: str | None = None) -> Kind:
     quoted = [f'"{name}"' for name in columns]
     parts = {
         "table": table,
@@ -48,9 +49,10 @@ def _kind(word: str, table: str, of: Any, *columns: str, tag: str | None = None)
         columns=columns,
         filters=frozenset({"id", *columns}) - _UNINDEXED_FILTERS,
         decode=msgspec.json.Decoder(of).decode,
+        key=key,
         tag=tag,
         insert=query("insert", **parts),
-        upsert=query("upsert", **parts, updates=updates),
+        upsert=query("upsert", **parts, key=key, updates=updates),
     )
 
 
@@ -66,7 +68,7 @@ _KINDS: dict[type[Struct], Kind] = {
     types.Interaction: INTERACTION,
     types.FeedbackFields: FEEDBACK,
     **{of: _feedback(str(of.__struct_config__.tag)) for of in types.FeedbackFields.__subclasses__()},
-    types.Placement: _kind("placement", "placements", types.Placement, "group", "interaction"),
+    types.Placement: _kind("placement", "placements", types.Placement, "group", "interaction", key="id, loop"),
     types.Drop: _kind("drop", "drops", types.Drop, "turn", "reason"),
     types.Review: _kind("review", "reviews", types.Review, "state", "turn", "interaction"),
     types.Annotation: _kind("annotation", "annotations", types.Annotation, "review", "interaction"),

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from everloop.errors import InvalidInput
 from everloop.store import sqlite_rows as rows
 from everloop.store.protocols import Erased, R, Receipt
 from everloop.store.sqlite_connection import Readers
@@ -47,11 +48,13 @@ class SqliteRecords:
         self._write(work)
 
     def get(self, kind: type[R], id: str) -> R | None:
-        """One record, or None."""
+        """One record, or None. InvalidInput for a placement that several loops have: `find` takes the loop."""
         of = kind_of(kind)
         with self._readers.reading() as connection:
-            row = connection.execute(query("get", table=of.table), (id,)).fetchone()
-        record: R | None = None if row is None else of.decode(row[0])
+            found = connection.execute(query("get", table=of.table), (id,)).fetchall()
+        if len(found) > 1:
+            raise InvalidInput(f"{of.word} {id!r} is in more than one loop: find it by loop and id")
+        record: R | None = of.decode(found[0][0]) if found else None
         return None if of.tag is not None and not isinstance(record, kind) else record
 
     def find(self, kind: type[R], loop: str | None = None, *, newest: bool = False, limit: int | None = None,

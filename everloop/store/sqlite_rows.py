@@ -4,19 +4,17 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from everloop.errors import Conflict, InvalidInput, LeaseLost
+from everloop.errors import Conflict, LeaseLost
 from everloop.ids import now
 from everloop.store.digests import subject_key
+from everloop.store.encoding import encode, encoded
 from everloop.store.protocols import Receipt
 from everloop.store.sqlite_kinds import FEEDBACK, HASHED, INTERACTION, Kind, kind_of, listed
 from everloop.store.statements import query
 from everloop.types import Lease, LoopSpec
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Entry(NamedTuple):
@@ -36,18 +34,14 @@ def ready(records: Sequence[Struct]) -> Batch:
     for index, record in enumerate(records):
         kind = kind_of(type(record))
         id, loop = (record.name, record.name) if isinstance(record, LoopSpec) else (record.id, record.loop)  # type: ignore[attr-defined]
-        try:
-            body = _encode(record).decode()
-            read = kind.decode(body)
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise InvalidInput(f"{kind.word} {id!r} can't be stored: {error}") from None
+        body, read = encoded(record, kind.decode, f"{kind.word} {id!r}")
         if kind.table == FEEDBACK.table:
             columns: Iterable[Any] = ()  # its row is made when its loop is known
         elif kind is INTERACTION:
             columns = (None if read.subject is None else subject_key(read.subject),)
         else:
             columns = [getattr(read, name) for name in kind.columns]
-        entry = Entry(index, read, (id, loop, *columns, body))
+        entry = Entry(index, read, (id, loop, *columns, body.decode()))
         batch.setdefault(kind.table, (kind, []))[1].append(entry)
     order = (INTERACTION.table, FEEDBACK.table)
     return {table: batch[table] for table in sorted(batch, key=lambda t: order.index(t) if t in order else 2)}
@@ -95,17 +89,22 @@ def _insert(connection: sqlite3.Connection, kind: Kind, entries: list[Entry], re
     if written == len(entries):
         receipts.update((entry.place, "new") for entry in entries)
         return
+
     # Some were there: the last `written` rows of the table are the new ones, the others must be equal.
-    new = {id for (id,) in connection.execute(query("newest_ids", table=kind.table), (written,))}
+    def key(id: str, loop: str) -> tuple[str, str]:
+        return (id, "" if kind.key == "id" else loop)
+
+    new = {key(*row) for row in connection.execute(query("newest_ids", table=kind.table), (written,))}
     ids = listed(entry.row[0] for entry in entries)
-    stored = dict(connection.execute(query("bodies_by_id", table=kind.table), (ids,)))
+    found = connection.execute(query("bodies_by_id", table=kind.table), (ids,))
+    stored = {key(id, loop): body for id, loop, body in found}
     for entry in entries:
-        id = entry.row[0]
-        if id in new:
-            new.remove(id)  # the same id once more in this batch is a repetition
+        id, loop, *_ = entry.row
+        if (mine := key(id, loop)) in new:
+            new.remove(mine)  # the same id once more in this batch is a repetition
             receipts[entry.place] = "new"
         else:
-            _same_or_conflict(kind, id, kind.decode(stored[id]), entry.record)
+            _same_or_conflict(kind, id, kind.decode(stored[mine]), entry.record)
             receipts[entry.place] = "known"
 
 
@@ -167,12 +166,12 @@ def _join_held(connection: sqlite3.Connection, entries: list[Entry]) -> None:
 
 def _feedback_row(record: Any, loop: str) -> tuple[Any, ...]:
     kind: str = record.__struct_config__.tag
-    body = _encode(replace(record, loop=loop)).decode()
+    body = encode(replace(record, loop=loop)).decode()
     return record.id, loop, kind, record.interaction, _hashed(record), body
 
 
 def _held_row(record: Any) -> tuple[Any, ...]:
-    return record.id, record.interaction, _hashed(record), record.at, _encode(record).decode()
+    return record.id, record.interaction, _hashed(record), record.at, encode(record).decode()
 
 
 def _hashed(record: Any) -> int | None:

@@ -32,7 +32,7 @@ def query(name: str, **parts: str) -> str:
     """The statement called `name`, its ``{parts}`` filled in; KeyError if there is none.
 
     >>> query("get", table="turns")
-    'SELECT body FROM turns WHERE id = ?'
+    'SELECT body FROM turns WHERE id = ? LIMIT 2'
     """
     text = _queries()[name]
     return text.format(**parts) if parts else text

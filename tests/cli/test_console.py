@@ -74,3 +74,7 @@ def test_a_bar_on_a_terminal_goes_to_stderr_and_leaves_nothing(monkeypatch):
 def test_one_line():
     assert one_line(" a\n\n b\tc\r\n") == "a b c"
     assert visible("é\x00\x1b\u202e") == "é\\x00\\x1b\\u202e"
+    assert (
+        visible("non\u00a0breaking, \u0645\u06cc\u200c\u062e\u0648, a\tb")
+        == "non\u00a0breaking, \u0645\u06cc\u200c\u062e\u0648, a\tb"
+    )

@@ -34,7 +34,6 @@ def everything(home):
         (["init", "support", "--policy", "margn=0.1"], "did you mean margin?"),
         (["init", "support", "--policy", "margin"], "write it as KEY=VALUE"),
         (["init", "support", "--policy", "margin=lots"], "--policy margin=lots: expected"),
-        (["init", "Support!"], "use lower-case letters"),
         (["up", "--host", "0.0.0.0"], "without keys Everloop answers this machine only; use 127.0.0.1"),
         (["up", "--host", "example.com"], "use 127.0.0.1"),
         (["up", "--port", "70000"], "must be 1 to 65535"),
@@ -52,6 +51,12 @@ def test_a_folder_that_is_not_there_is_not_made(run, home):
     for words in (["status"], ["predict", "support", "x"], ["check"], ["forget", "u", "--yes"]):
         assert "everloop init NAME" in run(*words).mistake
     assert not home.exists()
+
+
+def test_a_loop_that_cannot_be_is_not_declared(run):
+    assert "use lower-case letters" in run("init", "Support!").mistake
+    assert "margin=7.0" in run("init", "support", "--policy", "margin=7").mistake
+    assert run("status", "--json").document == []
 
 
 def test_an_unknown_loop_lists_those_there_are(support):
@@ -84,7 +89,7 @@ def test_ten_megabytes_are_refused(support, home, tmp_path, monkeypatch):
     (tmp_path / "big.jsonl").write_text('{"input": "a"}\n{"input": "' + "x" * 10_000_000 + '"}\n')
     assert "big.jsonl, line 2: over 8,000,000 bytes" in support("log", "support", "big.jsonl").mistake
     (tmp_path / "large.csv").write_text("input\na\n" + "x" * 2_000_000 + "\n")
-    assert "large.csv, line 3: input is 2,000,000 bytes" in support("log", "support", "large.csv").mistake
+    assert "large.csv, line 3: input is 2,000,0" in support("log", "support", "large.csv").mistake
     monkeypatch.setattr("sys.stdin", open(tmp_path / "big.jsonl", encoding="utf-8"))  # noqa: SIM115
     assert "over 1,000,000 bytes" in support("predict", "support", "-").mistake
     assert everything(home) == (0, 0)
@@ -176,5 +181,3 @@ def test_review_and_forget_want_to_be_told_what_is_meant(support):
     assert "--accept needs the id" in support("review", "--accept").mistake
     assert "--yes" in support("forget", "u1").mistake
     assert "takes 2 versions, got 1" in support("datasets", "support", "diff", "latest").mistake
-
-

@@ -37,11 +37,12 @@ CREATE INDEX feedback_subject ON feedback (subject) WHERE subject IS NOT NULL;
 
 CREATE TABLE placements (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
+    id TEXT NOT NULL, -- the fingerprint of an input, which two loops may both see: unique within a loop only
     loop TEXT NOT NULL,
     "group" TEXT NOT NULL,
     interaction TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    UNIQUE (id, loop)
 );
 CREATE INDEX placements_loop ON placements (loop);
 CREATE INDEX placements_group ON placements ("group");

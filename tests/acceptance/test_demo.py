@@ -1,0 +1,88 @@
+"""The demo, as a newcomer runs it; and killed at random instants, as life does."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from everloop.cli import main
+
+BANKING = Path(__file__).parents[2].parent / "shared" / "data" / "banking77"
+
+
+def demo(folder, *more):
+    target = folder / "out.json"
+    assert main(["demo", "--home", str(folder / "home"), "--json", str(target), *more]) == 0
+    return json.loads(target.read_text())
+
+
+def holds(result, share, seen=0.35):
+    """What the demo must show, whatever the data."""
+    last = result["turns"][-1]["test_accuracy"]
+    assert last["estimate"] >= share * result["ceiling"]["estimate"]
+    assert last["low"] > result["baseline"]["high"]
+    assert result["labels_seen"]["share"] <= seen
+    before = result["baseline"]["estimate"]
+    for turn in result["turns"]:
+        now = turn["test_accuracy"]["estimate"]
+        assert now >= before - 0.01, f"turn {turn['turn']} promoted a model that is worse"
+        before = now
+
+
+def test_digits(tmp_path, capsys):
+    result = demo(tmp_path)
+    holds(result, 0.94)
+    keys = {"turn", "interactions", "feedback", "kept", "dropped", "auto_labelled", "human_labels", "candidates",
+            "verdict", "model", "test_accuracy", "seconds"}  # fmt: skip
+    assert all(keys <= turn.keys() for turn in result["turns"])
+    assert [turn["turn"] for turn in result["turns"]] == list(range(1, 9))
+    assert {"baseline", "ceiling", "data", "seed"} <= result.keys()
+    assert "every label true" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 10))
+def test_digits_over_seeds(tmp_path, seed):
+    holds(demo(tmp_path, "--seed", str(seed)), 0.94)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BANKING.is_dir(), reason="needs banking77 in ../shared/data")
+def test_banking77(tmp_path):
+    holds(demo(tmp_path, "--data", "banking77", "--folder", str(BANKING)), 0.94)
+
+
+def told(result):
+    """What must not depend on where a run was interrupted: dataset hashes, model bytes, verdicts, accuracy."""
+    return [
+        (t["dataset_hash"], t["model_blob"], t["verdict"], t["test_accuracy"], t["dropped"], t["promoted"])
+        for t in result["turns"]
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_instants_it_ends_the_same(tmp_path):
+    arguments = ["--turns", "4"]
+    (tmp_path / "whole").mkdir()
+    whole = demo(tmp_path / "whole", *arguments)
+    target = tmp_path / "out.json"
+    command = [sys.executable, "-m", "everloop.cli", "demo", "--home", str(tmp_path / "home"), "--json", str(target),
+               *arguments]  # fmt: skip
+    rng = random.Random(20)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "TERM": "dumb"}}
+    killed = 0
+    for _ in range(10):
+        process = subprocess.Popen(command, **quiet)
+        time.sleep(rng.uniform(0.8, 3.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed += process.returncode == -signal.SIGKILL
+    subprocess.run(command, check=True, timeout=120, **quiet)
+    assert killed >= 5
+    assert told(json.loads(target.read_text())) == told(whole)

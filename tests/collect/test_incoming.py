@@ -1,0 +1,133 @@
+"""What comes from outside: every kind of feedback, and one clear line for what can't be taken."""
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from everloop.collect import Pseudonyms, answer, build_feedback, build_interaction, parse_lines
+from everloop.errors import EverloopError, InvalidInput, StoreError, TooLarge
+from everloop.types import LoopSpec
+
+KEY = Pseudonyms(b"k" * 32)
+SPEC = LoopSpec(name="support", labels=("card", "refund"))
+
+EVERY_KIND = [
+    {"kind": "thumb", "value": "up"},
+    {"kind": "thumb", "value": True},
+    {"kind": "rating", "value": 4, "scale": 5},
+    {"kind": "vote", "value": "this", "other": "i2"},
+    {"kind": "correction", "value": "card", "rationale": "asks where it is", "seconds": 3.5},
+    {"kind": "intervention", "value": "card", "reason": "no_fault", "before_s": 5, "after_s": 2},
+    {"kind": "implicit", "value": "skip", "position": 3, "reason_start": "clickrow", "skipped": "briefly", "hour": 9},
+    {"kind": "outcome", "value": 1, "name": "handoff", "window_s": 604800},
+    {"kind": "comment", "value": "thanks"},
+    {"kind": "label", "value": "card", "split": "golden"},
+    {"kind": "demonstration", "value": "card", "case": "c1", "steps": [{"at": 1, "action": {"op": "click"}}]},
+]
+
+
+@pytest.mark.parametrize("given_", EVERY_KIND, ids=lambda g: str(g["kind"]))
+def test_every_kind_of_feedback_is_taken_and_comes_back_from_its_bytes(given_):
+    made = build_feedback({**given_, "interaction": "i1", "subject": "ann"}, KEY)
+    assert made.subject.startswith("s_")
+    assert "ann" not in msgspec.json.encode(made).decode()
+    assert msgspec.json.decode(msgspec.json.encode(made), type=type(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("given_", "says"),
+    [
+        ({}, 'needs a "kind"'),
+        ({"kind": "thumbs"}, "one of comment, correction"),
+        ({"kind": "thumb", "value": "up"}, 'needs the "interaction"'),
+        ({"kind": "thumb", "interaction": "i", "value": "sideways"}, "Invalid enum value 'sideways'"),
+        ({"kind": "thumb", "interaction": "i"}, "value"),
+        ({"kind": "rating", "interaction": "i", "value": "five"}, "value"),
+        ({"kind": "correction", "interaction": "i", "value": " "}, "blank"),
+        ({"kind": "comment", "interaction": "i", "value": "x", "colour": "red"}, "unknown field 'colour'"),
+        ({"kind": "comment", "interaction": "i\n", "value": "x"}, "printable"),
+        ({"kind": "comment", "interaction": "i", "value": "\ud800"}, "can't be stored"),
+        ({"kind": "comment", "interaction": "i", "value": "x", "subject": 5}, "subject: expected a text"),
+        ({"kind": ["thumb"]}, 'needs a "kind"'),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(given_, says):
+    with pytest.raises(InvalidInput, match=says) as caught:
+        build_feedback(given_, KEY)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_outside_the_closed_set_is_refused_with_the_nearest():
+    given_ = {"kind": "correction", "interaction": "i", "value": "crad"}
+    with pytest.raises(InvalidInput, match="did you mean card"):
+        build_feedback(given_, KEY, {"support": SPEC.labels}, "support")
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "says"),
+    [
+        ("x" * 2_000_000, TooLarge, "2,000,002 bytes; the limit is 1,000,000"),
+        (5, InvalidInput, "expected a text"),
+        (["a"], InvalidInput, "numbers only"),
+        ([True], InvalidInput, "numbers only"),
+        ("\ud800", InvalidInput, "surrogate"),
+        (None, InvalidInput, 'needs an "input"'),
+    ],
+)
+def test_inputs_that_cannot_be(value, error, says):
+    with pytest.raises(error, match=says):
+        build_interaction(SPEC, {"input": value}, KEY)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+field_names = st.sampled_from(["kind", "interaction", "value", "id", "at", "subject", "input", "context", "labels"])
+
+
+@given(st.dictionaries(field_names | st.text(max_size=5), json_values | st.sampled_from(["thumb", "vote"])))
+@settings(max_examples=300, deadline=None)
+def test_garbage_is_refused_in_one_line_or_taken_whole(given_):
+    for build in (lambda: build_feedback(given_, KEY), lambda: build_interaction(SPEC, given_, KEY)):
+        try:
+            made = build()
+        except EverloopError as error:
+            assert "\n" not in str(error)
+        else:
+            back = msgspec.json.decode(msgspec.json.encode(made), type=type(made))
+            assert back == made or math.nan in msgspec.to_builtins(made).values()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_as_lines(body):
+    for line in parse_lines(body):
+        assert (line.value is None) != (line.error is None)
+
+
+def test_lines_say_which_one_is_wrong():
+    lines = list(parse_lines(b'{"a":1}\n\n{bad\n[1]\n{"b":2}'))
+    assert [(x.number, x.error is None) for x in lines] == [(1, True), (3, False), (4, False), (5, True)]
+    assert "expected an object" in lines[2].error
+
+
+def test_subjects_are_pseudonyms_of_this_installation_alone(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one, again, other = (Pseudonyms.of_folder(tmp_path / name) for name in ("a", "a", "b"))
+    assert one.of("ann") == again.of("ann") != other.of("ann")
+    assert one.of(one.of("ann")) == one.of("ann")
+    assert one.of(None) is None
+    assert (tmp_path / "a" / "subjects.key").stat().st_mode & 0o077 == 0
+    (tmp_path / "a" / "subjects.key").write_text("short")
+    with pytest.raises(StoreError, match="damaged"):
+        Pseudonyms.of_folder(tmp_path / "a")
+
+
+def test_without_a_model_it_abstains():
+    made = answer(SPEC, None, {"input": "where is my card", "subject": "ann"}, KEY)
+    assert (made.output, made.model, made.propensity) == (None, None, 1.0)

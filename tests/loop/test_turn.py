@@ -1,0 +1,318 @@
+"""The wheel turns: from the first correction to a better model, interrupted anywhere, by whomever."""
+
+import threading
+
+import msgspec
+import pytest
+
+import everloop
+from everloop.curate.inputs import fingerprint
+from everloop.curate.near_duplicates import grams, jaccard
+from everloop.errors import Conflict, InvalidInput, LeaseLost, NotFound
+from everloop.loop import STEPS, Workbench, advance
+from everloop.types import Drop, Placement, Release, Review, Turn, Verdict
+from tests.loop.conftest import questions
+
+LABELLED_FIRST = {"golden_share": 0.0, "trigger_feedback": 0}
+
+
+def started(wheel, n=60, **policy):
+    """A loop that has learned from n labelled questions."""
+    loop = wheel.loop("support", policy={**LABELLED_FIRST, **policy})
+    loop.log_many({"id": f"q{i}", "input": text, "label": topic} for i, (text, topic) in enumerate(questions(n)))
+    loop.turn()
+    return loop
+
+
+def test_a_loop_that_has_learned_nothing_abstains_and_says_so(wheel):
+    loop = wheel.loop("support")
+    answer = loop.predict("where is my card")
+    assert (answer.output, answer.confidence, answer.model) == (None, None, None)
+    assert loop.status().live is None
+    report = loop.turn()
+    assert report.verdict is None
+    assert "needs labels of at least two classes" in report.report()
+
+
+def test_the_first_labels_make_a_model_that_answers(wheel):
+    loop = started(wheel)
+    assert loop.report().verdict.outcome == "pass"
+    answer = loop.predict("please the refund and the merchant")
+    assert answer.output == "refund"
+    assert 1 / 3 < answer.confidence <= 1
+    assert answer.model == loop.status().live
+    assert wheel.interaction(answer.id) == answer
+
+
+def test_a_correction_reaches_the_next_model(wheel):
+    loop = started(wheel)
+    for i, (text, _) in enumerate(questions(40, seed=1)):
+        loop.predict(f"zebra stripes {text}", id=f"z{i}")
+        loop.feedback(f"z{i}", correction="zoo")
+    report = loop.turn()
+    assert report.feedback == 40
+    assert "zoo" in loop.models()[-1].classes
+
+
+def test_golden_rows_are_asked_for_and_never_trained_on(wheel):
+    loop = started(wheel, golden_share=0.5, golden_source="traffic", review_budget=40)
+    for text, topic in questions(80, seed=2):
+        answer = loop.predict(text)
+        loop.feedback(answer.id, correction=topic)
+    while loop.advance("hand") != "label":
+        pass
+    queue = loop.reviews()
+    assert {review.why for review in queue} >= {"golden"}
+    assert all(review.proposal for review in queue)
+    places = {p.interaction: p for p in loop.records.find(Placement, "support")}
+    for review in queue:
+        if review.why == "golden":
+            assert places[review.interaction].split == "golden"
+            loop.annotate(review.id, next(t for q, t in questions(80, seed=2) if q == review.input))
+    report = loop.turn()
+    assert report.golden >= 20
+    assert report.verdict.n == report.golden
+    train, golden = (wheel.store.datasets.examples(report.dataset, split) for split in ("train", "golden"))
+    assert not {e.group for e in train} & {e.group for e in golden}
+    assert all(jaccard(grams(a.input), grams(b.input)) < 0.7 for a in train for b in golden)
+
+
+def test_a_twin_of_a_golden_row_cannot_be_put_into_training(wheel):
+    loop = started(wheel)
+    golden = "my plastic card went missing in the post last week"
+    loop.log(golden, id="gold", label="card", split="golden")
+    loop.turn()
+    loop.log(golden + "!!", id="twin", label="card", split="train")
+    loop.log(golden.upper(), id="same", label="card", split="train")
+    report = loop.turn()
+    inputs = [str(e.input).lower() for e in wheel.store.datasets.examples(report.dataset, "train")]
+    assert not any("went missing" in text for text in inputs)
+    assert report.golden == 1
+    with pytest.raises(InvalidInput, match="honest"):
+        loop.undo("twin")
+
+
+def test_a_placed_twin_is_stopped_by_the_last_guard(wheel):
+    loop = started(wheel)
+    golden, twin = "my plastic card went missing in the post", "my plastic card went missing in the post!"
+    for text, split in ((golden, "golden"), (twin, "train")):  # somebody wrote places past curation
+        place = Placement(id=fingerprint(text), loop="support", interaction=split, group=split, split=split, turn=0)
+        wheel.store.records.replace(place)
+        loop.log(text, id=split, label="card")
+    report = loop.turn()
+    assert report.dropped["golden_twin"] == 1
+    assert twin not in [e.input for e in wheel.store.datasets.examples(report.dataset, "train")]
+
+
+def test_a_sealed_row_is_never_learned_from(wheel):
+    loop = wheel.loop("support", policy=LABELLED_FIRST)
+    loop.seal([questions(60)[0][0]])
+    started(wheel)
+    report = loop.report()
+    assert report.dropped["sealed"] == 1
+    assert questions(60)[0][0] not in [e.input for e in wheel.store.datasets.examples(report.dataset)]
+
+
+@pytest.mark.parametrize("stop_before", STEPS)
+def test_a_turn_goes_on_in_another_process_from_any_step(tmp_path, stop_before):
+    """The same rows give the same dataset, model bytes and verdict, wherever the first worker stopped."""
+
+    def result(home, interrupted):
+        with everloop.open(home) as wheel:
+            loop = wheel.loop("support", policy=LABELLED_FIRST)
+            loop.log_many({"id": f"q{i}", "input": t, "label": c} for i, (t, c) in enumerate(questions(60)))
+            if interrupted:
+                loop.advance("hand")
+                while next(s for s in STEPS if s not in {d.name for d in _open(loop).steps}) != stop_before:
+                    loop.advance()
+        with everloop.open(home) as wheel:
+            loop = wheel.get("support")
+            report = loop.turn()
+            verdict = report.verdict
+            return report.dataset_hash, loop.models()[-1].blob, (verdict.outcome, verdict.estimate, verdict.n)
+
+    assert result(tmp_path / "a", interrupted=True) == result(tmp_path / "b", interrupted=False)
+
+
+def _open(loop):
+    return loop.records.find(Turn, loop.name, state="open")[0]
+
+
+def test_only_one_worker_turns_a_loop_and_a_late_one_is_fenced_off(wheel):
+    loop = started(wheel)
+    other = Workbench(wheel.store, "other", lease_seconds=30)
+    lease = wheel.store.records.lease("turn:support", "other", 30)
+    assert loop.advance() is None
+    with pytest.raises(Conflict, match="another worker"):
+        loop.advance("hand")
+    wheel.store.records.unlease(lease)
+    assert advance(other, loop.spec, "hand") == "open"
+    stale = wheel.store.records.lease("turn:support", "third", 30)
+    assert stale.token > lease.token
+    with pytest.raises(LeaseLost):
+        wheel.store.records.replace(_open(loop), fence=lease)
+
+
+def test_enough_feedback_starts_a_turn_by_itself_and_little_does_not(wheel):
+    loop = started(wheel, trigger_feedback=5)
+    for i, (text, topic) in enumerate(questions(5, seed=3)):
+        assert loop.advance() is None, f"started after {i}"
+        answer = loop.predict(text)
+        loop.feedback(answer.id, comment="nice")
+        loop.feedback(answer.id, correction=topic)
+    assert loop.advance() == "open"
+    assert _open(loop).trigger == "feedback"
+
+
+def test_a_turn_without_news_makes_no_candidate(wheel):
+    loop = started(wheel)
+    report = loop.turn()
+    assert (report.candidates, report.verdict) == (0, None)
+    assert "nothing new" in report.report()
+
+
+def test_what_arrives_during_a_turn_waits_for_the_next(wheel):
+    loop = started(wheel)
+    loop.log("a new question about the envelope", id="early", label="card")
+    loop.advance("hand")
+    loop.log("another new one about the merchant", id="late", label="refund")
+    first = loop.turn()
+    assert (first.interactions, loop.turn().interactions) == (1, 1)
+
+
+def test_the_live_model_is_swapped_between_requests(wheel):
+    loop = started(wheel)
+    models, failures, stop = set(), [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                models.add(loop.predict("the merchant and the refund").model)
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    loop.log_many({"input": t, "label": c} for t, c in questions(60, seed=5))
+    first = loop.status().live
+    loop.records.replace(Release(id="r", loop="support", model=_another(loop), stage="live", previous=first, at=1))
+    loop.live(fresh=True)
+    loop.predict("the merchant and the refund")
+    loop.rollback(reason="looked worse")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(models) == 2
+    assert loop.status().live == first
+
+
+def _another(loop):
+    model = msgspec.structs.replace(loop.models()[0], id="another-model")
+    loop.records.replace(model)
+    return model.id
+
+
+def test_rollback_says_why_it_cannot(wheel):
+    loop = wheel.loop("support")
+    with pytest.raises(Conflict, match="no live model"):
+        loop.rollback()
+    started(wheel)
+    with pytest.raises(Conflict, match="nothing to go back to"):
+        loop.rollback()
+    with pytest.raises(NotFound, match="no model 'nonsense'"):
+        loop.rollback("nonsense")
+
+
+def test_undo_brings_a_dropped_row_back(wheel):
+    loop = started(wheel)
+    loop.predict("about the envelope or the merchant", id="both")
+    loop.feedback("both", correction="card", subject="ann")
+    loop.feedback("both", correction="refund", subject="bob")
+    assert loop.turn().dropped["contradicted"] == 1
+    loop.undo("both")
+    report = loop.turn()
+    assert "contradicted" not in report.dropped
+    assert loop.records.get(Drop, "both").undone
+
+
+def test_forgetting_a_person_names_the_models_that_learned_from_them(wheel):
+    loop = started(wheel)
+    loop.predict("the secret of my plastic card", id="s", subject="u42")
+    loop.feedback("s", correction="card", subject="u42")
+    report = loop.turn()
+    assert report.dataset_hash != loop.report(0).dataset_hash
+    erased = wheel.forget("u42")
+    assert erased.interactions == ("s",)
+    assert loop.models()[-1].id in erased.models
+    assert "secret" not in str(wheel.store.datasets.examples(report.dataset))
+    with pytest.raises(NotFound):
+        wheel.interaction("s")
+
+
+def test_reviews_are_asked_once_and_settle_what_people_disagree_on(wheel):
+    loop = started(wheel, review_budget=10, review_fresh=5)
+    for text, _ in questions(30, seed=6):
+        answer = loop.predict(text)
+        loop.feedback(answer.id, thumb="down")
+    loop.turn()
+    asked = [r.interaction for r in loop.records.find(Review, "support")]
+    assert 0 < len(asked) <= 10
+    for review in loop.reviews():
+        loop.annotate(review.id, "card")
+    loop.turn()
+    again = [r.interaction for r in loop.records.find(Review, "support")]
+    assert len(again) == len(set(again))
+    assert loop.report().human_labels == len(asked)
+
+
+def test_check_says_what_is_shown_and_what_is_not(wheel):
+    loop = wheel.loop("support", signal="agents correct it", outcome="handoff_rate", goal="down", policy=LABELLED_FIRST)
+    assert "accumulates" in loop.check().summary
+    started(wheel)
+    check = loop.check()
+    assert [arrow.verdict for arrow in check.arrows] == ["pass", "inconclusive", "inconclusive"]
+    assert not check.turning
+    assert "handoff_rate" in check.sentence
+
+
+def test_verdicts_are_kept_with_what_they_rest_on(wheel):
+    loop = started(wheel)
+    (verdict,) = loop.records.find(Verdict, "support")
+    assert verdict.champion is None
+    assert verdict.low <= verdict.estimate <= verdict.high
+    assert loop.curve()[0].n == verdict.n
+
+
+@pytest.mark.parametrize(
+    ("declaration", "message"),
+    [
+        ({"goal": "sideways"}, "goal|Invalid enum"),
+        ({"colour": "red"}, "a loop has no 'colour'; it has task"),
+        ({"policy": {"margin": 7}}, "margin=7"),
+        ({"policy": {"level": 0.2}}, "level=0.2"),
+        ({"policy": {"dial": 1}}, "dial"),
+    ],
+)
+def test_a_bad_declaration_is_one_line_and_changes_nothing(wheel, declaration, message):
+    wheel.loop("support", signal="s")
+    with pytest.raises(InvalidInput, match=message) as caught:
+        wheel.loop("support", **declaration)
+    assert "\n" not in str(caught.value)
+    assert wheel.get("support").spec.signal == "s"
+
+
+def test_unknown_loops_interactions_and_labels(wheel):
+    with pytest.raises(NotFound, match="no loop called 'nope'; there are: none"):
+        wheel.get("nope")
+    loop = wheel.loop("support", labels=["card", "refund"])
+    with pytest.raises(NotFound, match="no interaction 'x'"):
+        loop.feedback("x", thumb="up")
+    assert loop.feedback("x", thumb="up", hold=True) == "held"
+    answer = loop.predict("where is it", id="x")
+    assert loop.status().feedback == {"thumb": 1}
+    with pytest.raises(InvalidInput, match="'crad' is not a label of loop 'support'; did you mean card"):
+        loop.feedback(answer.id, correction="crad")
+    with pytest.raises(InvalidInput, match="letters"):
+        wheel.loop("Bad Name")

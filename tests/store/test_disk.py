@@ -1,0 +1,177 @@
+"""The disk: full, and then not; bytes that rot; and bytes that must be gone."""
+
+import os
+import random
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everloop.errors import StoreDamaged, StoreFull
+from everloop.store import Store, open_store
+from everloop.store.sqlite_records import SqliteRecords
+from everloop.types import Comment, Correction, Example, FeedbackFields, Interaction, Review, Spec
+
+
+def interaction(id: str, text: str = "x", **more: Any) -> Interaction:
+    return Interaction(id=id, loop="support", at=1, input=text, **more)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 3 MB."""
+    folder = tempfile.mkdtemp()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        os.rmdir(folder)
+        pytest.skip("needs the right to mount a file system")
+    yield Path(folder)
+    subprocess.run(["umount", folder], check=True)
+    os.rmdir(folder)
+
+
+def fill(store: Store) -> int:
+    """Put batches of two until the disk is full; how many were acknowledged."""
+    for n in range(10_000):
+        try:
+            store.records.put(interaction(f"{n}-a", "y" * 4000), interaction(f"{n}-b", "y" * 4000))
+        except StoreFull as error:
+            assert "no space left" in str(error)
+            assert "\n" not in str(error)
+            return n
+    raise AssertionError("the disk never filled")
+
+
+def test_a_full_disk_takes_nothing_by_halves_and_then_goes_on(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(500_000))
+    store = open_store(small_disk / "store")
+    done = fill(store)
+    assert done > 10
+    assert store.records.count(Interaction) == 2 * done
+    with pytest.raises(StoreFull):
+        store.blobs.put(bytes(1_000_000))
+    examples = [
+        Example(id=f"{n}", loop="support", input="z" * 500, target="a", origin="human", split="train", group="g")
+        for n in range(1000)
+    ]
+    with pytest.raises(StoreFull):
+        store.datasets.commit("support", examples, id="v1", parent=None, recipe=Spec(name="x"), at=1,
+                              alongside=[interaction("alongside")])  # fmt: skip
+    assert store.datasets.log("support") == []
+    assert store.records.get(Interaction, "alongside") is None
+    assert list((small_disk / "store" / "blobs" / "incoming").iterdir()) == []
+    ballast.unlink()
+    assert store.records.put(interaction("after"), interaction("0-a", "y" * 4000)) == ["new", "known"]
+    assert len(store.blobs.get(store.blobs.put(b"small"))) == 5
+    store.close()
+    with open_store(small_disk / "store") as store:
+        assert store.records.count(Interaction) == 2 * done + 1
+
+
+def test_a_full_disk_when_opening(small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(bytes(3_000_000 - 40_000))
+    with pytest.raises(StoreFull, match="no space left"):
+        open_store(small_disk / "store")
+
+
+def test_the_small_still_fit_beside_the_large(tmp_path: Path) -> None:
+    """In one group commit, a submission too large for the disk fails alone."""
+    with open_store(tmp_path) as store:
+        assert isinstance(store.records, SqliteRecords)
+        connection = store.records._writer._connection
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 30}")
+        futures = [
+            store.records.submit([interaction(f"{n}-{k}", "y" * (100_000 if n % 5 == 2 else 1)) for k in range(3)])
+            for n in range(20)
+        ]
+        for n, future in enumerate(futures):
+            if n % 5 == 2:
+                with pytest.raises(StoreFull):
+                    future.result()
+            else:
+                assert future.result() == ["new"] * 3
+        connection.execute(f"PRAGMA max_page_count = {pages + 10_000}")
+        assert store.records.put(interaction("large", "y" * 200_000)) == ["new"]
+        assert store.records.count(Interaction) == 16 * 3 + 1
+
+
+def test_a_blob_that_rots_is_noticed_and_can_be_mended(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        name = store.blobs.put(b"the bytes of a model")
+        (path,) = (p for p in tmp_path.rglob(name))
+        assert path.relative_to(tmp_path).parts[-3:-1] == (name[:2], name[2:4])
+        path.write_bytes(b"the bytes of a mobel")
+        with pytest.raises(StoreDamaged, match="is damaged"):
+            store.blobs.get(name)
+        path.write_bytes(b"half")
+        store.blobs.put(b"the bytes of a model")
+        assert store.blobs.get(name) == b"the bytes of a model"
+
+
+def test_what_a_crash_left_incoming_is_swept(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    incoming = tmp_path / "blobs" / "incoming"
+    for name, age in (("old", 2 * 24 * 3600), ("new", 60)):
+        (incoming / name).write_bytes(b"half a model")
+        then = (incoming / name).stat().st_mtime - age
+        os.utime(incoming / name, (then, then))
+    open_store(tmp_path).close()
+    assert [p.name for p in incoming.iterdir()] == ["new"]
+
+
+def holding(folder: Path, planted: bytes) -> list[str]:
+    return [p.name for p in folder.rglob("*") if p.is_file() and planted in p.read_bytes()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_erased_bytes_are_gone_from_the_disk(tmp_path: Path, seed: int) -> None:
+    """Many people's rows, long and short, mixed on the same pages; some changed and some deleted before."""
+    chance = random.Random(seed)
+    planted = "PLANTED-7f3a"
+    store = open_store(tmp_path)
+
+    def text(n: int, whose: str) -> str:
+        return f"{planted if whose == 'victim' else 'harmless'} {n} " + "z" * chance.choice([0, 30, 700, 9000])
+
+    examples = []
+    for n in range(900):
+        whose = chance.choice(["victim", "other", "third"])
+        said = text(n, whose)
+        id = f"{chance.randrange(10**9)}-{n}"
+        store.records.submit([
+            interaction(id, said, subject=whose),
+            Correction(id=f"c{id}", interaction=id, at=1, value=said, subject=whose),
+            Comment(id=f"h{id}", interaction=f"absent{n}", at=1, value=said, subject=whose),
+            Review(id=f"r{id}", loop="support", turn=1, interaction=id, input=said, why="random"),
+        ])  # fmt: skip
+        examples.append(Example(id=id, loop="support", input=said, target="a", origin="human", split="train", group="g",
+                                subjects=(whose,)))  # fmt: skip
+    parent = None
+    for n in range(4):
+        version = f"v{n}"
+        chosen = [e for e in examples if chance.random() < 0.7]
+        store.datasets.commit("support", chosen, id=version, parent=parent, recipe=Spec(name="x"), at=1)
+        parent = version
+    for review in store.records.find(Review, "support")[::3]:
+        store.records.replace(Review(id=review.id, loop="support", turn=2, interaction=review.interaction, input="",
+                                     why="random", state="done"))  # fmt: skip
+    store.records.delete(Review, [review.id for review in store.records.find(Review, "support", turn=1)[::2]])
+    assert holding(tmp_path, planted.encode())
+    reading = store.records.scan(Interaction, "support", batch=10)  # a reader in the middle of things
+    next(reading)
+    erased = store.records.erase("victim")
+    assert erased.rows["interaction"] > 200
+    assert erased.versions == ("v0", "v1", "v2", "v3")
+    assert holding(tmp_path, planted.encode()) == []
+    assert holding(tmp_path, b"victim") == []
+    assert store.records.find(Interaction, subject="victim") == []
+    assert store.records.count(FeedbackFields) == store.records.count(Interaction) == 900 - erased.rows["interaction"]
+    store.close()
+    assert holding(tmp_path, planted.encode()) == []

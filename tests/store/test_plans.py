@@ -1,0 +1,70 @@
+"""No promised lookup reads a whole table, or sorts what it could read in order."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from everloop.store import open_store
+from everloop.store.sqlite_records import SqliteRecords
+from everloop.types import (
+    Annotation,
+    Drop,
+    FeedbackFields,
+    Interaction,
+    Model,
+    Placement,
+    Release,
+    Review,
+    Thumb,
+    Turn,
+    Verdict,
+)
+
+LOOKUPS: list[tuple[type[Struct], dict[str, Any]]] = [
+    (Interaction, {}), (Interaction, {"subject": "u"}), (Interaction, {"subject": ["u", "v"]}),
+    (Interaction, {"id": ["a", "b"]}), (FeedbackFields, {}), (Thumb, {}), (Thumb, {"interaction": "i"}),
+    (FeedbackFields, {"interaction": ["i", "j"]}), (FeedbackFields, {"subject": "u"}), (Review, {"state": "open"}),
+    (Review, {"turn": 1}), (Review, {"interaction": "i", "state": "open"}), (Annotation, {"review": "r"}),
+    (Annotation, {"interaction": "i"}), (Drop, {"turn": 1}), (Drop, {"turn": 1, "reason": "x"}), (Drop, {"reason": "x"}),
+    (Model, {"turn": 1}), (Verdict, {"candidate": "m"}), (Verdict, {"turn": 1}), (Release, {}), (Turn, {"number": 1}),
+    (Turn, {"state": "open"}), (Placement, {"group": "g"}), (Placement, {"id": ["a"]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "where"), LOOKUPS, ids=lambda x: x.__name__ if isinstance(x, type) else "-".join(x))
+def test_lookups_use_an_index(tmp_path: Path, kind: type[Struct], where: dict[str, Any]) -> None:
+    with open_store(tmp_path) as store:
+        records = store.records
+        assert isinstance(records, SqliteRecords)
+        asked: list[str] = []
+        with records._readers.reading() as connection:
+            connection.set_trace_callback(asked.append)
+        records.find(kind, "support", limit=5, **where)
+        records.count(kind, "support", **where)
+        if not where:
+            list(records.scan(kind, "support", after=3))
+            records.head(kind, "support")
+        with records._readers.reading() as connection:
+            connection.set_trace_callback(None)
+            assert asked
+            for sql in asked:
+                for *_, plan in connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall():
+                    assert not plan.startswith("SCAN") or "json_each" in plan, (sql, plan)
+                    assert "loop=?" not in plan or not {"subject", "interaction", "group", "id"} & where.keys(), plan
+                    if not where:
+                        assert "TEMP B-TREE" not in plan, (sql, plan)
+
+
+def test_one_connection_per_reader_at_once(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        assert isinstance(store.records, SqliteRecords)
+        readers = store.records._readers
+        with readers.reading() as one, readers.reading() as two:
+            assert one is not two
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                one.execute("DELETE FROM turns")
+        with readers.reading() as again:
+            assert again in (one, two)
