@@ -5,6 +5,7 @@ VENV ?= .venv
 ARGS ?=
 ONLY ?=
 QUICK ?=
+CHROMIUM ?= /usr/bin/chromium
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt -e
@@ -45,12 +46,12 @@ slow: $(VENV)/.test chromium
 
 # The pages are tested in Debian's Chromium. Without it, and without the right to install it, those tests are skipped.
 chromium:
-	@if [ -x /usr/bin/chromium ]; then :; \
+	@if [ -x $(CHROMIUM) ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	  echo "installing Chromium for the browser tests"; \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
-	    > $(VENV)/chromium.txt 2>&1 || echo "Chromium could not be installed ($(VENV)/chromium.txt): browser tests are skipped"; \
-	else echo "no /usr/bin/chromium, and only root can install it here: browser tests are skipped"; fi
+	    > $(VENV)/chromium.txt 2>&1 || echo "no Chromium ($(VENV)/chromium.txt says why): browser tests are skipped"; \
+	else echo "no $(CHROMIUM), and only root can install it here: browser tests are skipped"; fi
 
 format: $(VENV)/.test
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
@@ -68,8 +69,8 @@ clean:
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Everloop needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Everloop needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
+	  { echo "Everloop needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1 | head -n 1)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 
 # The stamps depend on what is installed, not on when the venv's python was made.

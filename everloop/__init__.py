@@ -23,7 +23,7 @@ __all__ = ["Loop", "Wheel", "__version__", "open"]
 def __getattr__(name: str) -> Any:
     # The front door is opened when somebody knocks: `import everloop` alone costs nothing.
     if name in ("Loop", "Wheel", "open"):
-        from everloop import wheel  # noqa: PLC0415
+        from everloop import wheel
 
         return getattr(wheel, name)
     raise AttributeError(f"module 'everloop' has no attribute {name!r}")

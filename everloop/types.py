@@ -349,7 +349,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """A model version at a stage, and the verdict that put it there. Releases are only ever added: the newest counts."""
+    """A model version at a stage, and the verdict that put it there. Only ever added: the newest counts."""
 
     id: str
     loop: str

@@ -7,17 +7,16 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from everloop import collect, curate, deploy, reading
+from everloop.checking import check
 from everloop.collect import Live
 from everloop.collect.incoming import check_label, imported_label
 from everloop.errors import Conflict, EverloopError, InvalidInput, NotFound
 from everloop.ids import new_id, now
-from everloop.checking import check
 from everloop.loop import Workbench, advance, predictor
 from everloop.report import Check, Point, Status, TurnReport
 from everloop.settings import Settings
@@ -40,7 +39,7 @@ from everloop.types import (
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced
-_PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified")  # drops that keep the golden and test rows honest: not to be undone
+_PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified")  # honest evaluation hangs on them
 
 
 def open(home: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> "Wheel":
@@ -291,7 +290,7 @@ class Loop(LoopReader):
         return made[-1]
 
     def live(self, fresh: bool = False) -> Live | None:
-        """The model that answers now, loaded; None while the loop abstains. Swapped between two requests, never in one."""
+        """The model that answers now, loaded; None while the loop abstains. Swapped between requests, never in one."""
         checked, release_id, found = self._live
         if not fresh and time.monotonic() - checked < _REFRESH_SECONDS:
             return found
@@ -328,7 +327,8 @@ def _declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
 
 
 def _check_policy(policy: Policy) -> None:
-    for name, low, high in (("near_duplicate", 0.1, 1), ("golden_share", 0, 0.9), ("margin", 0, 1), ("auto_weight", 0, 1)):
+    shares = {"near_duplicate": (0.1, 1), "golden_share": (0, 0.9), "margin": (0, 1), "auto_weight": (0, 1)}
+    for name, (low, high) in shares.items():
         if not low <= getattr(policy, name) <= high:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: must be between {low} and {high}")
     if not 0.5 <= policy.level < 1:

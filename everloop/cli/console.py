@@ -99,9 +99,11 @@ class Console:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for name, right in zip(columns, _right(columns, rows), strict=True):
-            table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD,
+                      padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
+        for i, (name, right) in enumerate(zip(columns, _right(columns, rows), strict=True)):
+            words = all(" " not in cell(row[i]) for row in rows)  # an id must stay whole to be copied
+            table.add_column(name, justify="right" if right else "left", no_wrap=words, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell(value)) for value in row))
         Rich(highlight=False).print(table)

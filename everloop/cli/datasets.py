@@ -11,7 +11,7 @@ from everloop.errors import InvalidInput, NotFound
 from everloop.types import DatasetVersion, Example
 from everloop.wheel import Wheel
 
-_HASH = 12
+_HASH = 8
 _LIMIT = 20
 _SHOWN = 60
 _TAKES = {"log": 0, "show": 1, "diff": 2}
@@ -63,8 +63,8 @@ def _log(versions: list[DatasetVersion], loop: str, console: Console) -> None:
         console.say(f"no dataset version yet; a turn makes the first: everloop turn {loop}")
         return
     console.table(
-        ["version", "hash", "parent", "examples", "added", "removed", "erased", "made"],
-        [[v.id, v.hash[:_HASH], v.parent, v.size, v.added, v.removed, v.erased, moment(v.at)] for v in versions],
+        ["version", "hash", "examples", "change", "made"],
+        [[v.id, v.hash[:_HASH], v.size, f"+{v.added:,} -{v.removed:,}", moment(v.at)] for v in versions],
     )
 
 

@@ -1,14 +1,11 @@
 """``everloop models``: the models of a loop, and which one answers."""
 
 import argparse
-from typing import Any
 
 from everloop.cli.console import Console
 from everloop.cli.home import opened
-from everloop.cli.status import interval, moment
+from everloop.cli.status import interval
 from everloop.types import Verdict
-
-_KILOBYTE = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Print a line a model, the newest last: what it was trained with, its verdict, its stage."""
+    """Print a line a model, the newest last: its stage, and its verdict."""
     with opened(args) as wheel:
         loop = wheel.get(args.loop)
         models, live = loop.models(), loop.status().live
@@ -31,15 +28,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not models:
         console.say(f"no model yet; {args.loop} learns its first one in a turn: everloop turn {args.loop}")
         return 0
-    rows = []
-    for model in models:
-        verdict = verdicts.get(model.id)
-        shown: list[Any] = [None, None, None]
-        if verdict is not None:
-            around = interval(verdict.candidate_low, verdict.candidate_high)
-            shown = [verdict.outcome, verdict.candidate_score, around]
-        rows.append([model.id, model.turn, model.spec.name, len(model.classes), model.size // _KILOBYTE, model.seconds,
-                     *shown, stages.get(model.id, "candidate"), moment(model.at)])  # fmt: skip
-    console.table(["model", "turn", "trainer", "classes", "kB", "seconds", "verdict", "score", "interval", "stage",
-                   "trained"], rows)  # fmt: skip
+    rows = [[m.id, m.turn, stages.get(m.id, "candidate"), _shown(verdicts.get(m.id))] for m in models]
+    console.table(["model", "turn", "stage", "verdict"], rows)
     return 0
+
+
+def _shown(verdict: Verdict | None) -> str | None:
+    if verdict is None or verdict.candidate_score is None:
+        return None if verdict is None else verdict.outcome
+    around = interval(verdict.candidate_low, verdict.candidate_high)
+    return f"{verdict.outcome}, {verdict.metric} {verdict.candidate_score:.3f} {around or ''} n={verdict.n:,}"

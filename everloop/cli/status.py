@@ -27,27 +27,25 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     console.document(found)
     console.table(
-        ["loop", "live", "accuracy", "interval", "n", "interactions", "feedback", "reviews", "turns", "waiting for"],
+        ["loop", "accuracy", "interactions", "feedback", "reviews", "turns"],
         [
-            [s.loop, s.live or "nothing", s.accuracy, interval(s.accuracy_low, s.accuracy_high), s.accuracy_n or None,
-             s.interactions, sum(s.feedback.values()), s.reviews, s.turns, s.waiting_for]
+            [s.loop, _measured(s) if s.live else "nothing is live", s.interactions, sum(s.feedback.values()), s.reviews,
+             s.turns]
             for s in found
         ],
     )  # fmt: skip
+    for status in found:
+        console.say(f"{status.loop} waits for {status.waiting_for}")
     return 0
 
 
 def _in_full(status: Status, console: Console) -> None:
     console.say(status.sentence)
     console.say()
-    measured = None
-    if status.accuracy is not None:
-        around = interval(status.accuracy_low, status.accuracy_high)
-        measured = f"{status.accuracy:.3f} {around} n={status.accuracy_n:,}"
     since = f", since {moment(status.live_since)}" if status.live_since is not None else ""
     console.facts([
         ("live", f"{status.live}{since}" if status.live else "nothing: the loop abstains"),
-        ("accuracy", measured),
+        ("accuracy", _measured(status)),
         ("interactions", status.interactions),
         ("feedback", ", ".join(f"{n:,} {kind}" for kind, n in sorted(status.feedback.items())) or "none"),
         ("held", f"{status.held:,} wait for their interaction (all loops)" if status.held else None),
@@ -56,6 +54,13 @@ def _in_full(status: Status, console: Console) -> None:
         ("step", status.step),
         ("waiting for", status.waiting_for),
     ])  # fmt: skip
+
+
+def _measured(status: Status) -> str | None:
+    if status.accuracy is None:
+        return None
+    around = interval(status.accuracy_low, status.accuracy_high)
+    return f"{status.accuracy:.3f} {around} n={status.accuracy_n:,}"
 
 
 def interval(low: float | None, high: float | None) -> str | None:

@@ -58,7 +58,8 @@ def build_interaction(
     if "subject" in fields:
         fields["subject"] = pseudonyms.of(_text(fields["subject"], "subject"))
     _check_known(fields, Interaction)
-    return _convert(fields, Interaction)
+    made: Interaction = _convert(fields, Interaction)
+    return made
 
 
 def build_feedback(
@@ -115,11 +116,12 @@ def check_input(value: Input, max_bytes: int) -> None:
 
 def imported_label(interaction: Interaction, value: str, split: str | None = None) -> Label:
     """The label that came with a row of somebody's file; its id follows from the interaction's, so a retry is known."""
-    return _convert(
+    made: Label = _convert(
         {"id": f"{interaction.id}.label", "interaction": interaction.id, "at": interaction.at, "value": value,
          "source": "import", "split": split},
         Label,
     )  # fmt: skip
+    return made
 
 
 def _text(value: Any, name: str) -> str:

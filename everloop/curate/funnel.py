@@ -73,30 +73,28 @@ def run(loop: str, turn: int, interactions: Iterable[Interaction], known: Known,
         said = known.feedback.get(it.id, ())
         row.said.extend(statements(it, said, known.annotations.get(it.id, ())))
         row.subjects.extend(s for s in (it.subject, *(f.subject for f in said)) if s is not None)
-        for item in said:
-            if isinstance(item, Label) and item.split is not None:
-                forced[key] = item.split
+        forced.update((key, f.split) for f in said if isinstance(f, Label) and f.split is not None)
     placements, straddling = _place(loop, turn, rows, forced, known.placements, policy)
     context = context._replace(straddling=straddling)
     where = {**known.placements, **{p.id: p for p in placements}}
     out = Funnel([], [], [], drops, placements, seen, ())
     on_evidence = [rule for rule in rules if rule.on == "evidence"]
     for key, row in rows.items():
-        item = _evidence(loop, key, row, where.get(key))
-        hit = _first_hit(on_evidence, item, key, context, known.undone, item.interaction)
+        found = _evidence(loop, key, row, where.get(key))
+        hit = _first_hit(on_evidence, found, key, context, known.undone, found.interaction)
         if hit is None and key not in where:  # whatever the rules say: without a place it could be on both sides
             hit = ("straddles", None, straddling.get(key))
             counts.setdefault("straddles", 0)
         if hit is None:
-            (out.evidence if any(s.kind != "refuted" for s in item.statements) else out.pool).append(item)
+            (out.evidence if any(s.kind != "refuted" for s in found.statements) else out.pool).append(found)
             continue
         counts[hit[0]] += 1
         if hit[0] == "no_signal":
-            out.pool.append(item)  # its drop is written once labelling has passed it by
+            out.pool.append(found)  # its drop is written once labelling has passed it by
         else:
-            drops.append(_drop(loop, turn, item.interaction, *hit))
+            drops.append(_drop(loop, turn, found.interaction, *hit))
             if hit[0] == "contradicted":
-                out.contested.append(item)
+                out.contested.append(found)
     return out._replace(waterfall=tuple(counts.items()))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from everloop.types import Input
 
-_SPACE = str.maketrans({c: " " for c in "\t\n\r\f\v\u00a0"})
+_SPACE = str.maketrans(dict.fromkeys("\t\n\r\x0c\x0b\xa0", " "))
 
 
 def normalise(text: str) -> str:

@@ -6,6 +6,7 @@ candidate with probability 0.9998, one at 0.3 with 0.23; the exact check removes
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +38,26 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return both / (len(a) + len(b) - both)
 
 
-def bands(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """(n, 32) band keys: two texts that share a key in a column are candidates."""
+class Signed(NamedTuple):
+    """What n texts are compared by before they are compared exactly."""
+
+    keys: NDArray[np.uint64]  # (n, 32) band keys: two texts that share a key in a column are candidates
+    sketch: NDArray[np.uint8]  # (n, 128) a byte of each MinHash: the share that agrees estimates the Jaccard
+
+
+def sign(texts: Sequence[str]) -> Signed:
+    """MinHash signatures in bands; a text's depends on the text alone."""
     keys = np.empty((len(texts), _BANDS), np.uint64)
+    sketch = np.empty((len(texts), _PERMUTATIONS), np.uint8)
     width = _PERMUTATIONS // _BANDS
     mix = np.random.default_rng(_SEED).integers(1, 2**63, size=width, dtype=np.uint64) | np.uint64(1)
     for start in range(0, len(texts), _CHUNK):
         hashes, offsets = _hashed_grams(texts[start : start + _CHUNK])
         signed = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, _PERMUTATIONS, _SEED)
-        rows = np.array(signed.to_rows(), np.uint64).reshape(-1, _BANDS, width)
-        keys[start : start + len(rows)] = (rows * mix).sum(axis=2, dtype=np.uint64)
-    return keys
+        values = np.array(signed.to_rows(), np.uint64)
+        keys[start : start + len(values)] = (values.reshape(-1, _BANDS, width) * mix).sum(axis=2, dtype=np.uint64)
+        sketch[start : start + len(values)] = values & np.uint64(0xFF)
+    return Signed(keys, sketch)
 
 
 def pairs(texts: Sequence[str], threshold: float = 0.7, first_new: int = 0) -> NDArray[np.int64]:
@@ -56,7 +66,10 @@ def pairs(texts: Sequence[str], threshold: float = 0.7, first_new: int = 0) -> N
     Within one bucket each text is compared with the bucket's first and with its predecessor, so the connected groups
     are found without comparing all with all.
     """
-    candidates = bucket_pairs(bands(texts), first_new) if len(texts) > max(1, first_new) else _NONE
+    if len(texts) <= max(1, first_new):
+        return _NONE
+    signed = sign(texts)
+    candidates = _likely(bucket_pairs(signed.keys, first_new), signed.sketch, signed.sketch, threshold)
     good = np.zeros(len(candidates), bool)
     known: dict[int, frozenset[str]] = {}
     last = -1
@@ -64,7 +77,8 @@ def pairs(texts: Sequence[str], threshold: float = 0.7, first_new: int = 0) -> N
         if i != last:
             known, last = {i: grams(texts[i])}, i
         good[row] = jaccard(known[i], grams(texts[j])) >= threshold
-    return candidates[good]
+    near: NDArray[np.int64] = candidates[good]
+    return near
 
 
 def bucket_pairs(keys: NDArray[np.uint64], first_new: int = 0) -> NDArray[np.int64]:
@@ -89,7 +103,8 @@ def between(left: Sequence[str], right: Sequence[str], threshold: float = 0.7) -
     """
     if not left or not right:
         return _NONE
-    mine, theirs = bands(left), bands(right)
+    one, other = sign(left), sign(right)
+    mine, theirs = one.keys, other.keys
     found: list[NDArray[np.int64]] = [_NONE]
     for band in range(_BANDS):
         order = np.argsort(theirs[:, band], kind="stable")
@@ -99,10 +114,24 @@ def between(left: Sequence[str], right: Sequence[str], threshold: float = 0.7) -
         i = np.repeat(np.arange(len(left)), count)
         within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
         found.append(np.stack((i, order[np.repeat(low, count) + within]), axis=1))
-    candidates = np.unique(np.concatenate(found), axis=0)
+    candidates = _likely(np.unique(np.concatenate(found), axis=0), one.sketch, other.sketch, threshold)
     sets = [grams(text) for text in left]
     good = [jaccard(sets[i], grams(right[j])) >= threshold for i, j in candidates.tolist()]
-    return candidates[np.array(good, bool)]
+    near: NDArray[np.int64] = candidates[np.array(good, bool)]
+    return near
+
+
+def _likely(
+    pairs: NDArray[np.int64], left: NDArray[np.uint8], right: NDArray[np.uint8], threshold: float
+) -> NDArray[np.int64]:
+    """Those pairs whose sketches do not already rule `threshold` out, five standard errors of the estimate aside."""
+    least = threshold - 5 * (threshold * (1 - threshold) / _PERMUTATIONS) ** 0.5
+    keep = np.zeros(len(pairs), bool)
+    for start in range(0, len(pairs), _CHUNK):
+        i, j = pairs[start : start + _CHUNK].T
+        keep[start : start + _CHUNK] = (left[i] == right[j]).mean(axis=1) >= least
+    likely: NDArray[np.int64] = pairs[keep]
+    return likely
 
 
 def groups(texts: Sequence[str], threshold: float = 0.7) -> NDArray[np.int64]:
@@ -122,7 +151,8 @@ def components(n: int, joined: NDArray[np.int64]) -> NDArray[np.int64]:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return rank[inverse]
+    numbered: NDArray[np.int64] = rank[inverse]
+    return numbered
 
 
 def _hashed_grams(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

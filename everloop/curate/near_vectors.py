@@ -30,7 +30,8 @@ def pairs(vectors: NDArray[np.float64], threshold: float = 0.95, first_new: int 
     a, b = vectors[candidates[:, 0]], vectors[candidates[:, 1]]
     scale = np.maximum(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
     far = np.linalg.norm(a - b, axis=1)
-    return candidates[far <= (1 - threshold) * scale]
+    near: NDArray[np.int64] = candidates[far <= (1 - threshold) * scale]
+    return near
 
 
 def between(left: NDArray[np.float64], right: NDArray[np.float64], threshold: float = 0.95) -> NDArray[np.int64]:

@@ -45,7 +45,7 @@ def statements(
     return tuple(found.values())
 
 
-def _said(interaction: Interaction, item: Feedback) -> tuple[Kind, str] | None: 
+def _said(interaction: Interaction, item: Feedback) -> tuple[Kind, str] | None:
     match item:
         case Correction(value=value):
             return "correction", value

@@ -18,11 +18,16 @@ _GOLDEN_PART = 0.5  # of the budget, at most, goes to the golden set
 _PLACES = 4  # digits of a probability that decide; the rest could differ on another machine
 
 
+Why = Literal["golden", "disputed", "uncertain", "random"]
+
+_FIRST: dict[Why, float] = {"golden": 2.0, "disputed": 1.0, "uncertain": 0.0, "random": 0.0}
+
+
 class Wanted(NamedTuple):
     """A row to ask a person about, why, and how urgently (higher first)."""
 
     evidence: Evidence
-    why: Literal["golden", "disputed", "uncertain", "random"]
+    why: Why
     priority: float
 
 
@@ -37,10 +42,10 @@ def choose(
     wanted: list[Wanted] = []
     seen = set(asked)
 
-    def take(rows: Sequence[tuple[float, Evidence]], why: Literal["golden", "disputed", "uncertain"], room: int) -> None:
+    def take(rows: Sequence[tuple[float, Evidence]], why: Why, room: int) -> None:
         for score, row in sorted(rows, key=lambda r: (-round(r[0], _PLACES), r[1].id))[: max(0, room)]:
             seen.add(row.interaction)
-            wanted.append(Wanted(row, why, {"golden": 2.0, "disputed": 1.0, "uncertain": 0.0}[why] + score))
+            wanted.append(Wanted(row, why, _FIRST[why] + score))
 
     golden = [
         (0.0, row)

@@ -156,6 +156,13 @@ SELECT example, version FROM removals WHERE example IN (SELECT value FROM json_e
 -- ----------------------------------------------------------------------------------------------------------- erasure
 -- A subject is found by its hash, and the name in the body decides: two people may share a hash.
 
+-- name: blank
+-- Overwrite before deleting. SQLite zeroes what a deleted row leaves, but when a page runs low it moves the rows beside
+-- it, and the copies it leaves are not zeroed: so no row that is to go may still say anything when the first one goes.
+-- Of the same length, it is overwritten where it is.
+UPDATE {table} SET body = substr(hex(zeroblob(length(CAST(body AS BLOB)))), 1, length(CAST(body AS BLOB)))
+WHERE {where}
+
 -- name: interactions_of_subject
 SELECT id FROM interactions WHERE subject = :key AND json_extract(body, '$.subject') = :subject ORDER BY position
 
@@ -187,6 +194,7 @@ DELETE FROM example_subjects WHERE subject = ? AND example = ?
 DELETE FROM removals WHERE example IN (SELECT value FROM json_each(?))
 
 -- name: forget_examples
+-- Blanked before.
 DELETE FROM examples WHERE key IN (SELECT value FROM json_each(?))
 
 -- name: models_on

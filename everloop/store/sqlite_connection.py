@@ -50,7 +50,7 @@ def prepare(path: Path) -> None:
     """
     latest = migrations()[-1].version
     try:
-        _refuse_newer(_version_in_header(path), latest, path)
+        _refuse_newer(_version_in_file(path), latest, path)
         connection = connect(path)
         try:
             _refuse_newer(_version(connection), latest, path)
@@ -85,17 +85,21 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _version_in_header(path: Path) -> int:
-    """The schema version as the file's first page has it (sqlite.org/fileformat.html, 1.3.13), read without SQLite.
+def _version_in_file(path: Path) -> int:
+    """The schema version in the file itself, whatever a log beside it says.
 
-    To open a file with SQLite, even only to read it, writes beside it.
+    Opening in any other mode, even only to read, writes beside the file. And it must be SQLite that opens it: whoever
+    else in this process opens and closes the file takes the locks away from all (sqlite.org/howtocorrupt.html, 2.2).
     """
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except FileNotFoundError:
+    if not path.exists():
         return 0
-    return int.from_bytes(header[60:64], "big") if header.startswith(b"SQLite format 3\0") else 0
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+    try:
+        return _version(connection)
+    except sqlite3.DatabaseError:
+        return 0  # without its log the file may be torn, or it is no database: opening it properly will tell
+    finally:
+        connection.close()
 
 
 def _refuse_newer(found: int, latest: int, path: Path) -> None:

@@ -40,9 +40,10 @@ def erase(connection: sqlite3.Connection, subject: str) -> Erased:
         "placement": ("placements", "interaction", interactions),
     }
     rows = {}
-    for word, (table, column, gone) in doomed.items():
-        sql = query("delete", table=table, where=query("among", column=column))
-        rows[word] = connection.execute(sql, (listed(gone),)).rowcount
+    for statement in ("blank", "delete"):
+        for word, (table, column, gone) in doomed.items():
+            sql = query(statement, table=table, where=query("among", column=column))
+            rows[word] = connection.execute(sql, (listed(gone),)).rowcount
     rows["example"], versions = _erase_examples(connection, subject)
     models = ids("models_on", (listed(versions),))
     return Erased(rows, tuple(interactions), tuple(versions), tuple(models))
@@ -66,5 +67,6 @@ def _erase_examples(connection: sqlite3.Connection, subject: str) -> tuple[int, 
     links = [(subject_key(one), key) for key, _, subjects in found for one in subjects]
     connection.executemany(query("forget_example_subject"), links)
     connection.execute(query("forget_removals"), (keys,))
+    connection.execute(query("blank", table="examples", where=query("among", column="key")), (keys,))
     connection.execute(query("forget_examples"), (keys,))
     return len(found), [_decode_version(body).id for _, body, _ in held]

@@ -15,12 +15,13 @@ from everloop.store.sqlite_connection import BUSY_SECONDS, connect, explain
 T = TypeVar("T")
 _GROUP = 512  # submissions in one transaction at most, so that the first need not wait long for the last
 _SCRUB_SECONDS = 2.0  # how long an erasure waits for readers to let go of the log
+_REWRITE_LIMIT = 512 << 20  # bytes; nobody can write meanwhile, and it takes a second for each 80 MB
 
 
 class _Job(NamedTuple):
     work: Callable[[sqlite3.Connection], Any]  # may be run again from the start after a rollback
     future: "Future[Any]"
-    scrub: bool
+    scrub: Callable[[Any], bool]
 
 
 _Answer = tuple[Any, Exception | None]  # what a job returned, or what it raised
@@ -46,10 +47,12 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="everloop-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[sqlite3.Connection], T], *, scrub: bool = False) -> "Future[T]":
+    def submit(
+        self, work: Callable[[sqlite3.Connection], T], *, scrub: Callable[[T], bool] = lambda _: False
+    ) -> "Future[T]":
         """Queue `work`; the future has what it returned once that is on disk.
 
-        `scrub` also moves the write-ahead log into the file and empties it, so that what was deleted is gone from both.
+        Where `scrub` says so of what it returned, what was deleted is then also made to be gone from the disk.
         """
         future: Future[T] = Future()
         with self._closing:
@@ -93,7 +96,10 @@ class Writer:
             for job in jobs:
                 self._serve([job])
             return
-        if self._scrub_due or any(job.scrub for job in jobs):
+        done = [job.scrub(result) for job, (result, error) in zip(jobs, answers, strict=True) if error is None]
+        if any(done):
+            self._rewrite()
+        if self._scrub_due or any(done):
             self._scrub()
         for job, (result, error) in zip(jobs, answers, strict=True):
             if error is None:
@@ -134,6 +140,20 @@ class Writer:
     def _told(self, error: Exception) -> Exception:
         known = isinstance(error, sqlite3.Error | OSError | UnicodeEncodeError | OverflowError)
         return explain(error, self._path) if known else error
+
+    def _rewrite(self) -> None:
+        """Write the file anew, so that no page keeps a copy of what it once held.
+
+        SQLite zeroes what it deletes, but rows that a page split or merge moved leave copies behind. A file too large
+        for this, or a disk without room for it, keeps those of earlier moves; the rows themselves are blanked.
+        """
+        with suppress(OSError):
+            if self._path.stat().st_size > _REWRITE_LIMIT:
+                return
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA temp_store = FILE")  # the copy is made there, and memory is for others
+            self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA temp_store = MEMORY")
 
     def _scrub(self) -> None:
         """Empty the write-ahead log; if readers are in the way, after the next group, or when closing."""

@@ -70,7 +70,8 @@ def test_what_was_said_of_a_duplicate_counts_for_the_first():
 def test_a_person_who_thinks_again_counts_once_and_a_majority_decides():
     rows = [it("one", "where is my card")]
     funnel = run("l", 1, rows, known(correction("one", "x", "ann", 1), correction("one", "y", "ann", 2),
-                                     correction("one", "y", "bob", 3), correction("one", "x", "eve", 4)), NEVER_GOLDEN)  # fmt: skip
+                                     correction("one", "y", "bob", 3), correction("one", "x", "eve", 4)),
+                 NEVER_GOLDEN)  # fmt: skip
     assert [s.value for s in funnel.evidence[0].statements] == ["y", "y", "x"]
 
 
@@ -116,7 +117,7 @@ def test_the_order_of_rules_is_configuration():
     order = tuple(reversed(DEFAULT_ORDER))
     assert reasons(run("l", 1, rows, known(), Policy(rules=order))) == {"a": "empty"}
     assert reasons(run("l", 1, rows, known(), Policy())) == {"a": "no_consent"}
-    with pytest.raises(InvalidInput, match="no rule called 'nonsense.v1'"):
+    with pytest.raises(InvalidInput, match="no rule called"):
         run("l", 1, rows, known(), Policy(rules=("nonsense.v1",)))
 
 

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from everloop.deploy import live, promote, roll_back
 from everloop.errors import Conflict
-from everloop.types import Model, Release, Spec, Verdict
+from everloop.types import Model, Spec, Verdict
 
 
 def verdict(candidate, champion, outcome="pass"):
     return Verdict(id="v", loop="l", turn=1, candidate=candidate, champion=champion, outcome=outcome, reason="r",
-                   metric="accuracy", estimate=0.1, low=0.0, high=0.2, n=50, level=0.95, margin=0.02, method="m")  # fmt: skip
+                   metric="accuracy", estimate=0.1, low=0.0, high=0.2, n=50, level=0.95, margin=0.02,
+                   method="m")  # fmt: skip
 
 
 def model(id):

@@ -28,7 +28,8 @@ LOOKUPS: list[tuple[type[Struct], dict[str, Any]]] = [
     (Interaction, {"id": ["a", "b"]}), (FeedbackFields, {}), (Thumb, {}), (Thumb, {"interaction": "i"}),
     (FeedbackFields, {"interaction": ["i", "j"]}), (FeedbackFields, {"subject": "u"}), (Review, {"state": "open"}),
     (Review, {"turn": 1}), (Review, {"interaction": "i", "state": "open"}), (Annotation, {"review": "r"}),
-    (Annotation, {"interaction": "i"}), (Drop, {"turn": 1}), (Drop, {"turn": 1, "reason": "x"}), (Drop, {"reason": "x"}),
+    (Annotation, {"interaction": "i"}), (Drop, {"turn": 1}), (Drop, {"turn": 1, "reason": "x"}),
+    (Drop, {"reason": "x"}),
     (Model, {"turn": 1}), (Verdict, {"candidate": "m"}), (Verdict, {"turn": 1}), (Release, {}), (Turn, {"number": 1}),
     (Turn, {"state": "open"}), (Placement, {"group": "g"}), (Placement, {"id": ["a"]}),
 ]  # fmt: skip

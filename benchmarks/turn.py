@@ -1,0 +1,99 @@
+"""How a turn grows: seconds and peak memory at 1k, 10k, 100k and 1M interactions, and which step dominates.
+
+Traffic is made of real sentences (Banking77 in ../shared/data): each interaction joins two questions of one intent and
+a number, so that inputs are distinct; 30 % draw feedback (60 % corrections, of which 10 % wrong, 40 % thumbs). Each
+size runs in a process of its own. Run: python benchmarks/turn.py [--sizes 1000,10000,100000]
+"""
+
+import argparse
+import csv
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _results import machine, write_section
+
+import everloop
+from everloop.types import Alternative, Correction, Interaction, Thumb
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "banking77" / "train.csv"
+STEPS = ("curate", "label", "dataset", "train", "evaluate")
+
+
+def traffic(n, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = list(csv.DictReader(DATA.open(encoding="utf-8")))
+    by = {}
+    for row in rows:
+        by.setdefault(row["category"], []).append(row["text"])
+    classes = sorted(by)
+    for i in range(n):
+        truth = classes[rng.integers(len(classes))]
+        a, b = rng.choice(by[truth], 2)
+        guess = truth if rng.random() < 0.85 else classes[rng.integers(len(classes))]
+        confidence = round(float(rng.beta(5, 2)), 4)
+        yield Interaction(
+            id=f"i{i:08d}", loop="l", at=i, input=f"{a} {b} {rng.integers(1e6)}", output=guess, confidence=confidence,
+            alternatives=(Alternative(classes[rng.integers(len(classes))], round((1 - confidence) / 2, 4)),),
+        )  # fmt: skip
+        if rng.random() < 0.3:
+            if rng.random() < 0.6:
+                value = truth if rng.random() > 0.1 else classes[rng.integers(len(classes))]
+                yield Correction(id=f"f{i:08d}", interaction=f"i{i:08d}", at=i, value=value)
+            else:
+                yield Thumb(id=f"f{i:08d}", interaction=f"i{i:08d}", at=i, value="up" if guess == truth else "down")
+
+
+def one(n):
+    with tempfile.TemporaryDirectory() as home, everloop.open(home) as wheel:
+        loop = wheel.loop("l", policy={"trigger_feedback": 0})
+        started, batch = time.perf_counter(), []
+        for record in traffic(n):
+            batch.append(record)
+            if len(batch) >= 1000:
+                wheel.store.records.put(*batch)
+                batch = []
+        wheel.store.records.put(*batch)
+        filled = time.perf_counter() - started
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        started = time.perf_counter()
+        report = loop.turn()
+        seconds = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        size = sum(f.stat().st_size for f in Path(home).rglob("*") if f.is_file()) / 2**20
+    steps = {step.name: step.seconds for step in report.steps}
+    print(json.dumps({"n": n, "fill": filled, "seconds": seconds, "before": before, "peak": peak, "disk": size,
+                      "steps": steps, "examples": report.examples, "auto": report.auto_labelled}))  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="1000,10000,100000,1000000")
+    parser.add_argument("--one", type=int)
+    args = parser.parse_args()
+    if args.one:
+        return one(args.one)
+    if not DATA.is_file():
+        sys.exit(f"needs {DATA}")
+    lines = ["| interactions | turn, s | peak MB | on disk MB | trained on | " + " | ".join(STEPS) + " |",
+             "|---|---|---|---|---|" + "---|" * len(STEPS)]  # fmt: skip
+    for n in map(int, args.sizes.split(",")):
+        out = subprocess.run([sys.executable, __file__, "--one", str(n)], capture_output=True, text=True, check=True)
+        r = json.loads(out.stdout.splitlines()[-1])
+        cells = [f"{r['steps'].get(step, 0):.1f}" for step in STEPS]
+        lines.append(f"| {n:,} | {r['seconds']:.1f} | {r['peak']:.0f} | {r['disk']:.0f} | {r['examples']:,} | "
+                     + " | ".join(cells) + " |")  # fmt: skip
+        print(lines[-1], flush=True)
+    text = f"## A turn as traffic grows\n\n{__doc__.split(chr(10) * 2)[1]}\n\n{machine()}.\n\n"
+    write_section("turn", text + "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
