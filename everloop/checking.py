@@ -8,7 +8,7 @@ from everloop.reading import sentence
 from everloop.report import Arrow, Check
 from everloop.stats import intervals, paired
 from everloop.store import Store
-from everloop.types import Example, FeedbackFields, Interaction, LoopSpec, Model, Outcome, Outcome3, Release
+from everloop.types import Example, FeedbackFields, Interaction, LoopSpec, Model, Outcome, Outcome3, Release, Turn
 
 _LABELLING = ("thumb", "rating", "correction", "label", "demonstration", "intervention")
 _FEW = 20  # below so many observations nothing is said
@@ -50,7 +50,9 @@ def _signal(store: Store, spec: LoopSpec) -> Arrow:
 def _capability(store: Store, spec: LoopSpec) -> Arrow:
     claim = f"the signal improves {spec.capability}"
     went = [r for r in store.records.find(Release, spec.name) if r.stage == "live" and r.model]
-    if len({r.model for r in went}) < 2:
+    # A loop that started from labels somebody brought began with its first model; another began by abstaining.
+    brought = bool(store.records.find(Turn, spec.name, number=0))
+    if not went or (brought and len({r.model for r in went}) < 2):
         return Arrow(claim=claim, verdict="inconclusive",
                      evidence="no model has replaced the first one yet")  # fmt: skip
     first, latest = (store.records.get(Model, str(r.model)) for r in (went[0], went[-1]))
@@ -62,12 +64,14 @@ def _capability(store: Store, spec: LoopSpec) -> Arrow:
         return Arrow(claim=claim, verdict="inconclusive", n=len(golden),
                      evidence=f"{len(golden)} golden rows; {_FEW - len(golden)} more are needed")  # fmt: skip
     inputs, targets = [e.input for e in golden], [e.target for e in golden]
-    old, new = (answers(predictor(store, model), inputs) for model in (first, latest))
+    rival = "the first" if brought else "abstaining"
+    new = answers(predictor(store, latest), inputs)
+    old = answers(predictor(store, first), inputs) if brought else [None] * len(inputs)
     right = [np.array([a == t for a, t in zip(given, targets, strict=True)], float) for given in (new, old)]
     gain = paired.compare(right[0], right[1], [e.group for e in golden], level=spec.policy.level)
     verdict: Outcome3 = "pass" if gain.low > 0 else "fail" if gain.high < 0 else "inconclusive"
     return Arrow(claim=claim, verdict=verdict, estimate=gain.estimate, low=gain.low, high=gain.high, n=len(golden),
-                 evidence=f"the live model against the first on {len(golden)} golden rows: "
+                 evidence=f"the live model against {rival} on {len(golden)} golden rows: "
                           f"{gain.estimate:+.1%} ({gain.low:+.1%} to {gain.high:+.1%})")  # fmt: skip
 
 

@@ -349,9 +349,7 @@ def _by_interaction(batches: Iterator[list[tuple[int, Any]]]) -> dict[str, list[
     return found
 
 
-def _changed_drops(
-    bench: Workbench, loop: str, wanted: Sequence[Drop], lease: Lease, stages: set[str]
-) -> list[Drop]:
+def _changed_drops(bench: Workbench, loop: str, wanted: Sequence[Drop], lease: Lease, stages: set[str]) -> list[Drop]:
     """Those of `wanted` that differ from what is written; drops of `stages` that no longer hold are removed."""
     records = bench.store.records
     there = {d.id: d for batch in records.scan(Drop, loop) for _, d in batch}

@@ -40,7 +40,6 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: float = 0.95  # confidence level of every interval and verdict
     trigger_feedback: int = 200  # usable feedback and annotations that start a turn; 0 = never by count
     trigger_seconds: int = 0  # start a turn this long after the last; 0 = never by the clock
-    hold_seconds: int = 7 * 24 * 3600  # how long feedback waits for its interaction
 
 
 class LoopSpec(Struct, frozen=True, kw_only=True):
@@ -170,9 +169,7 @@ class Demonstration(FeedbackFields, frozen=True, kw_only=True, tag_field="kind",
     outcome: dict[str, Any] = field(default_factory=dict)  # {success, verifier, rework}
 
 
-Feedback = (
-    Thumb | Rating | Vote | Correction | Intervention | Implicit | Outcome | Comment | Label | Demonstration
-)
+Feedback = Thumb | Rating | Vote | Correction | Intervention | Implicit | Outcome | Comment | Label | Demonstration
 
 
 class Statement(Struct, frozen=True, kw_only=True):

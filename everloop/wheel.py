@@ -333,7 +333,7 @@ def _check_policy(policy: Policy) -> None:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: must be between {low} and {high}")
     if not 0.5 <= policy.level < 1:
         raise InvalidInput(f"policy level={policy.level}: must be at least 0.5 and below 1")
-    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds", "hold_seconds"):
+    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds"):
         if getattr(policy, name) < 0:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: can't be negative")
 

@@ -176,4 +176,3 @@ def _hashed_grams(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.
     hashes *= np.uint64(0xBF58476D1CE4E5B9)
     hashes ^= hashes >> np.uint64(32)
     return hashes, np.concatenate(([0], np.cumsum(counts))).astype(np.uint64)
-

@@ -60,9 +60,7 @@ def place(
         split: Split = splits.pop() if splits else ("golden" if _uniform(newcomer.id) < golden_share else "train")
         at[index] = (group, split)
         result.placements.append(
-            Placement(
-                id=newcomer.id, loop=loop, interaction=newcomer.interaction, group=group, split=split, turn=turn
-            )
+            Placement(id=newcomer.id, loop=loop, interaction=newcomer.interaction, group=group, split=split, turn=turn)
         )
     return result
 

@@ -32,23 +32,23 @@ _GUARD = (
 )
 
 
-class BadRequest(UserError):  # noqa: N818 - named like those in errors.py
+class BadRequest(UserError):
     """Bytes that can't be read at all: not JSON, not UTF-8."""
 
 
-class Forbidden(UserError):  # noqa: N818 - named like those in errors.py
+class Forbidden(UserError):
     """Another site's page asked a browser to do this."""
 
     status = 403
 
 
-class BodyTimeout(UserError):  # noqa: N818 - named like those in errors.py
+class BodyTimeout(UserError):
     """The body stopped coming."""
 
     status = 408
 
 
-class Gone(Exception):  # noqa: N818 - no error: nobody is left to tell
+class Gone(Exception):
     """The client left before its request was complete."""
 
 
@@ -159,7 +159,8 @@ async def _read_body(receive: Receive, limit: int, announced: int) -> bytes:
     chunks, size = [first], len(first)
     while message["type"] == "http.request":
         if size > limit:
-            await _discard(receive, limit)
+            if message.get("more_body"):
+                await _discard(receive, limit)
             raise TooLarge(f"the body has more than the {limit:,} bytes allowed")
         if not message.get("more_body"):
             return b"".join(chunks)

@@ -48,6 +48,8 @@ def version_hash(digests: Iterable[bytes]) -> str:
 
 
 def _rounded_input(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return [round(float(x), 6) + 0.0 for x in value]  # + 0.0 turns -0.0 into 0.0
     return _rounded(value)

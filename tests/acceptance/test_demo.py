@@ -67,6 +67,29 @@ def told(result):
 
 
 @pytest.mark.slow
+def test_another_machine_makes_the_same_datasets_and_almost_the_same_probabilities(tmp_path):
+    """Another processor, as far as one machine can play it: other vector instructions and numbers of threads."""
+    runs = []
+    for number, changed in enumerate((
+        {"OPENBLAS_NUM_THREADS": "1"},
+        {"OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3"},
+    )):  # fmt: skip
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        command = [sys.executable, "-m", "everloop.cli", "demo", "--turns", "4", "--home", str(folder / "home"),
+                   "--json", str(folder / "out.json")]  # fmt: skip
+        subprocess.run(command, check=True, env={**os.environ, **changed}, stdout=subprocess.DEVNULL)
+        probe = f"import everloop; l = everloop.open({str(folder / 'home')!r}).get('digits'); print(PROBABILITIES)"
+        probe = probe.replace("PROBABILITIES", "[l.answer([i / 64] * 64).confidence for i in range(64)]")
+        shown = subprocess.run([sys.executable, "-c", probe], check=True, env={**os.environ, **changed},
+                               capture_output=True, text=True)  # fmt: skip
+        runs.append((told(json.loads((folder / "out.json").read_text())), json.loads(shown.stdout)))
+    (one, first), (two, second) = runs
+    assert [turn[0] for turn in one] == [turn[0] for turn in two]
+    assert max(abs(a - b) for a, b in zip(first, second, strict=True)) <= 1e-6
+
+
+@pytest.mark.slow
 def test_killed_at_ten_random_instants_it_ends_the_same(tmp_path):
     arguments = ["--turns", "4"]
     (tmp_path / "whole").mkdir()

@@ -323,6 +323,15 @@ def test_what_could_not_be_read_back_is_refused_in_one_line(store: Store, record
     assert store.records.count(Interaction) == 0
 
 
+def test_what_is_acknowledged_can_be_read_elsewhere(store: Store, reopen: Any) -> None:
+    other, seen = reopen(), []
+    futures = [store.records.submit([interaction(f"i{n}"), interaction(f"j{n}")]) for n in range(50)]
+    for n, future in enumerate(futures):
+        future.add_done_callback(lambda _, n=n: seen.append(other.records.get(Interaction, f"i{n}")))
+    store.records.put(interaction("last"))
+    assert [one and one.id for one in seen] == [f"i{n}" for n in range(50)]
+
+
 def test_one_bad_submission_does_not_take_others_with_it(store: Store) -> None:
     store.records.put(interaction("taken"))
     futures = [

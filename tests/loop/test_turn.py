@@ -273,6 +273,7 @@ def test_check_says_what_is_shown_and_what_is_not(wheel):
     started(wheel)
     check = loop.check()
     assert [arrow.verdict for arrow in check.arrows] == ["pass", "inconclusive", "inconclusive"]
+    assert "no model has replaced the first one" in check.arrows[1].evidence
     assert not check.turning
     assert "handoff_rate" in check.sentence
 
