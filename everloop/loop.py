@@ -144,7 +144,7 @@ def usable_since(store: Store, loop: str, position: int) -> tuple[int, int]:
 
 
 def _due(bench: Workbench, spec: LoopSpec) -> str | None:
-    records, policy = bench.store.records, spec.policy
+    policy = spec.policy
     last = last_turn(bench.store, spec.name)
     cut = last.cut if last else {}
     # What was counted is remembered, so that a worker that looks every second reads each feedback once.
@@ -154,7 +154,7 @@ def _due(bench: Workbench, spec: LoopSpec) -> str | None:
         count, upto = 0, start[1]
     more, upto = usable_since(bench.store, spec.name, upto)
     bench.memory[f"due:{spec.name}"] = (start, (count + more, upto))
-    notes = records.count(Annotation, spec.name) - cut.get("annotations", 0)
+    notes = _newer(bench.store, Annotation, spec.name, cut.get("annotations", 0))
     if policy.trigger_feedback and count + more + notes >= policy.trigger_feedback:
         return "feedback"
     clock = policy.trigger_seconds
@@ -168,7 +168,7 @@ def _opened(store: Store, spec: LoopSpec, trigger: str) -> Turn:
     cut = {
         "interactions": store.records.head(Interaction, spec.name),
         "feedback": store.records.head(FeedbackFields, spec.name),
-        "annotations": store.records.count(Annotation, spec.name),
+        "annotations": store.records.head(Annotation, spec.name),
     }
     # Turn 0 is the start from labels somebody brought; turn 1 is the first that learns from use.
     brought = set(store.records.tally(FeedbackFields, spec.name, "kind")) == {"label"}
@@ -221,11 +221,23 @@ def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
 
 def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
     """Weigh what people said, label what the machine is sure of, and commit the dataset version."""
+    with _leased(bench, evidence_lease(spec.name)) as alone:
+        if alone is None:
+            raise Conflict(f"somebody's data is being erased from loop {spec.name!r}; the turn goes on after it")
+        _commit_dataset(bench, spec, turn, lease, started)
+
+
+def evidence_lease(loop: str) -> str:
+    """The lease under which evidence becomes a dataset version, and under which a person is erased: never both."""
+    return f"evidence:{loop}"
+
+
+def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
     store = bench.store
     funnel = _funnel(bench, spec, turn)
-    notes = store.records.count(Annotation, spec.name)
+    notes = store.records.head(Annotation, spec.name)
     before = next(iter(store.records.find(Turn, spec.name, number=turn.number - 1)), None)
-    earlier = _counted(before, "dataset", "annotations") if before else 0
+    earlier = (_counted(before, "dataset", "annotations") if before else None) or 0
     opinions = _opinions(spec, funnel)
     made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, opinions, spec.policy)
     examples, twins = _without_leaks(made.examples, turn, spec.policy.near_duplicate)
@@ -233,7 +245,7 @@ def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started
     parent = newest_version(store, spec.name)
     training = [e for e in examples if e.split == "train"]
     counts = {
-        "annotations": notes, "human_labels": notes - earlier, "examples": len(training),
+        "annotations": notes, "human_labels": _newer(store, Annotation, spec.name, earlier), "examples": len(training),
         "golden": len(examples) - len(training), "auto_labelled": made.automatic, "doubted": made.doubted,
         "waterfall": _waterfall(funnel, [*made.drops, *twins]),
     }  # fmt: skip
@@ -336,8 +348,9 @@ def _funnel(bench: Workbench, spec: LoopSpec, turn: Turn) -> curate.Funnel:
         return curate.run(loop, turn.number, rows, known, spec.policy)
 
     placed = "curate" in {step.name for step in turn.steps}
-    noted = (records.count(Annotation, loop), records.head(Annotation, loop))
-    funnel: curate.Funnel = bench.remember("funnel", (turn.id, placed, noted), make)
+    # Counts shrink when a person is erased: what was remembered of them must go too.
+    there = (records.count(Annotation, loop), records.head(Annotation, loop), records.count(Interaction, loop))
+    funnel: curate.Funnel = bench.remember("funnel", (turn.id, placed, there), make)
     return funnel
 
 
@@ -465,6 +478,10 @@ def _waterfall(funnel: curate.Funnel, more: Sequence[Drop]) -> list[list[Any]]:
     for drop in more:
         counts[drop.reason] = counts.get(drop.reason, 0) + 1
     return [[reason, n] for reason, n in counts.items()]
+
+
+def _newer(store: Store, kind: type[msgspec.Struct], loop: str, position: int) -> int:
+    return sum(len(batch) for batch in store.records.scan(kind, loop, after=position))
 
 
 def _span(store: Store, kind: type[msgspec.Struct], loop: str, before: Turn | None, turn: Turn, log: str) -> int:

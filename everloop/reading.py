@@ -119,7 +119,8 @@ def _waiting(store: Store, spec: LoopSpec, last: Turn | None, step: str | None) 
     cut = last.cut if last else {}
     upto = cut.get("feedback", 0)
     new = sum(len(batch) for batch in store.records.scan(FeedbackFields, spec.name, after=upto))
-    new += max(0, store.records.count(Annotation, spec.name) - cut.get("annotations", 0))
+    notes = store.records.scan(Annotation, spec.name, after=cut.get("annotations", 0))
+    new += sum(len(batch) for batch in notes)
     missing = spec.policy.trigger_feedback - new
     if missing <= 0:
         return "the worker (everloop up), or a turn by hand: enough has come in"

@@ -2,6 +2,7 @@
 
 Times are integers: milliseconds since 1970 in UTC. Ids are UUIDv7 strings unless a client brought its own. Nothing
 here does any I/O. A record is its own wire format: ``msgspec.json.encode(record)`` is what the store and the API hold.
+``gc=False``: what comes from JSON has no cycles, and looking for them would take longer than reading a million rows.
 """
 
 from typing import Any, Literal
@@ -17,14 +18,14 @@ Stage = Literal["shadow", "canary", "live", "rolled_back", "retired"]
 Outcome3 = Literal["pass", "fail", "inconclusive"]
 
 
-class Spec(Struct, frozen=True, kw_only=True):
+class Spec(Struct, frozen=True, gc=False, kw_only=True):
     """A plug-in by its versioned name, and the arguments it ran with: enough to run it again."""
 
     name: str  # versioned: "linear_text.v1"
     args: dict[str, Any] = field(default_factory=dict)  # JSON values only
 
 
-class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """How one loop's turn behaves; every dial of a loop is here."""
 
     rules: tuple[str, ...] = ()  # curation rules in order; empty means the built-in order
@@ -42,7 +43,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trigger_seconds: int = 0  # start a turn this long after the last; 0 = never by the clock
 
 
-class LoopSpec(Struct, frozen=True, kw_only=True):
+class LoopSpec(Struct, frozen=True, gc=False, kw_only=True):
     """One declared flywheel: usage generates `signal`, which improves `capability`, which drives `outcome`."""
 
     name: str  # what it is addressed by: lower-case letters, digits, "-" and "_"
@@ -57,14 +58,14 @@ class LoopSpec(Struct, frozen=True, kw_only=True):
     at: int = 0  # declared when
 
 
-class Alternative(Struct, frozen=True):
+class Alternative(Struct, frozen=True, gc=False):
     """Another answer the model considered."""
 
     value: str
     confidence: float  # calibrated probability, 0..1
 
 
-class Interaction(Struct, frozen=True, kw_only=True):
+class Interaction(Struct, frozen=True, gc=False, kw_only=True):
     """One answer of a model in production."""
 
     id: str
@@ -84,7 +85,7 @@ class Interaction(Struct, frozen=True, kw_only=True):
     latency_ms: float = 0.0
 
 
-class FeedbackFields(Struct, frozen=True, kw_only=True):
+class FeedbackFields(Struct, frozen=True, gc=False, kw_only=True):
     """What every kind of feedback has."""
 
     id: str
@@ -95,29 +96,29 @@ class FeedbackFields(Struct, frozen=True, kw_only=True):
     source: Literal["user", "reviewer", "import", "system"] = "user"
 
 
-class Thumb(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="thumb"):
+class Thumb(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="thumb"):
     value: Literal["up", "down"]
     rationale: str | None = None
 
 
-class Rating(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="rating"):
+class Rating(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="rating"):
     value: float  # between 0 and `scale`
     scale: float = 5.0
 
 
-class Vote(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="vote"):
+class Vote(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="vote"):
     value: Literal["this", "other", "tie", "both_bad"]  # which of the two answers is better
     other: str  # id of the other interaction
     rationale: str | None = None
 
 
-class Correction(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="correction"):
+class Correction(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="correction"):
     value: str  # what the answer should have been
     rationale: str | None = None
     seconds: float | None = None  # time the person took
 
 
-class Intervention(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="intervention"):
+class Intervention(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="intervention"):
     value: str  # what the person did instead
     reason: Literal["critical", "comfort", "preference", "navigation", "no_fault"] = "critical"
     severity: float | None = None  # 0..1
@@ -130,7 +131,7 @@ class Intervention(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", 
     hindsight_label: str | None = None  # what should have been done, judged later
 
 
-class Implicit(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="implicit"):
+class Implicit(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="implicit"):
     value: str  # skip, dwell, copy, retry, abandon, …
     item: str | None = None
     position: int | None = None
@@ -146,22 +147,22 @@ class Implicit(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag=
     hour: int | None = None
 
 
-class Outcome(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="outcome"):
+class Outcome(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="outcome"):
     value: float  # measured
     name: str = ""  # which outcome; empty means the one the loop declares
     window_s: float | None = None  # how long was waited before it counted
 
 
-class Comment(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="comment"):
+class Comment(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="comment"):
     value: str
 
 
-class Label(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="label"):
+class Label(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="label"):
     value: str  # the right answer, brought from elsewhere
     split: Literal["train", "golden", "test"] | None = None  # where it must go; None lets curation decide
 
 
-class Demonstration(FeedbackFields, frozen=True, kw_only=True, tag_field="kind", tag="demonstration"):
+class Demonstration(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="demonstration"):
     value: str  # the answer the expert reached
     case: str = ""
     goal: str = ""
@@ -172,7 +173,7 @@ class Demonstration(FeedbackFields, frozen=True, kw_only=True, tag_field="kind",
 Feedback = Thumb | Rating | Vote | Correction | Intervention | Implicit | Outcome | Comment | Label | Demonstration
 
 
-class Statement(Struct, frozen=True, kw_only=True):
+class Statement(Struct, frozen=True, gc=False, kw_only=True):
     """One thing that was said of an input and bears on its label."""
 
     id: str  # id of the feedback or annotation
@@ -182,7 +183,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     subject: str | None = None
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class Evidence(Struct, frozen=True, gc=False, kw_only=True):
     """One distinct input that passed curation, and everything said of it: what an example is made from."""
 
     id: str  # fingerprint of the normalised input
@@ -200,7 +201,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     subjects: tuple[str, ...] = ()
 
 
-class Placement(Struct, frozen=True, kw_only=True):
+class Placement(Struct, frozen=True, gc=False, kw_only=True):
     """Where a distinct input stands for ever: its near-duplicate group, and that group's split."""
 
     id: str  # fingerprint of the normalised input
@@ -211,7 +212,7 @@ class Placement(Struct, frozen=True, kw_only=True):
     turn: int  # the turn that placed it
 
 
-class Drop(Struct, frozen=True, kw_only=True):
+class Drop(Struct, frozen=True, gc=False, kw_only=True):
     """A thing curation left out, and why; reversible."""
 
     id: str  # the interaction's id
@@ -224,7 +225,7 @@ class Drop(Struct, frozen=True, kw_only=True):
     undone: bool = False  # a person took it back: the rule no longer applies to this one
 
 
-class Review(Struct, frozen=True, kw_only=True):
+class Review(Struct, frozen=True, gc=False, kw_only=True):
     """A piece of human work in the queue."""
 
     id: str
@@ -240,7 +241,7 @@ class Review(Struct, frozen=True, kw_only=True):
     at: int = 0
 
 
-class Annotation(Struct, frozen=True, kw_only=True):
+class Annotation(Struct, frozen=True, gc=False, kw_only=True):
     """One person's answer to a review."""
 
     id: str
@@ -254,7 +255,7 @@ class Annotation(Struct, frozen=True, kw_only=True):
     at: int = 0
 
 
-class Example(Struct, frozen=True, kw_only=True):
+class Example(Struct, frozen=True, gc=False, kw_only=True):
     """What a model trains or is tested on."""
 
     id: str  # fingerprint of the normalised input: one input is one example in a version
@@ -271,7 +272,7 @@ class Example(Struct, frozen=True, kw_only=True):
     subjects: tuple[str, ...] = ()  # pseudonyms of everybody in the evidence
 
 
-class DatasetVersion(Struct, frozen=True, kw_only=True):
+class DatasetVersion(Struct, frozen=True, gc=False, kw_only=True):
     """An immutable set of examples: a commit."""
 
     id: str
@@ -286,14 +287,14 @@ class DatasetVersion(Struct, frozen=True, kw_only=True):
     erased: int = 0  # examples a subject's erasure has since taken out; the hash is of what it was made with
 
 
-class Diff(Struct, frozen=True, kw_only=True):
+class Diff(Struct, frozen=True, gc=False, kw_only=True):
     """What one dataset version has that another has not; a relabelled example is in both."""
 
     added: tuple[Example, ...]
     removed: tuple[Example, ...]
 
 
-class Model(Struct, frozen=True, kw_only=True):
+class Model(Struct, frozen=True, gc=False, kw_only=True):
     """A trained model version: a candidate until a release makes it more."""
 
     id: str
@@ -308,7 +309,7 @@ class Model(Struct, frozen=True, kw_only=True):
     at: int
 
 
-class SliceVerdict(Struct, frozen=True, kw_only=True):
+class SliceVerdict(Struct, frozen=True, gc=False, kw_only=True):
     """The comparison within one slice, its interval corrected for the number of slices looked at."""
 
     slice: str
@@ -319,7 +320,7 @@ class SliceVerdict(Struct, frozen=True, kw_only=True):
     outcome: Outcome3
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class Verdict(Struct, frozen=True, gc=False, kw_only=True):
     """Pass, fail or inconclusive, with what it rests on."""
 
     id: str
@@ -345,7 +346,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     at: int = 0
 
 
-class Release(Struct, frozen=True, kw_only=True):
+class Release(Struct, frozen=True, gc=False, kw_only=True):
     """A model version at a stage, and the verdict that put it there. Only ever added: the newest counts."""
 
     id: str
@@ -360,7 +361,7 @@ class Release(Struct, frozen=True, kw_only=True):
     at: int = 0
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class Step(Struct, frozen=True, gc=False, kw_only=True):
     """One finished step of a turn."""
 
     name: str
@@ -370,7 +371,7 @@ class Step(Struct, frozen=True, kw_only=True):
     at: int = 0
 
 
-class Turn(Struct, frozen=True, kw_only=True):
+class Turn(Struct, frozen=True, gc=False, kw_only=True):
     """One revolution of the wheel."""
 
     id: str
@@ -384,7 +385,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     ended: int | None = None
 
 
-class Lease(Struct, frozen=True, kw_only=True):
+class Lease(Struct, frozen=True, gc=False, kw_only=True):
     """The right to do a piece of work until a time; `token` grows with each holder and fences late writers."""
 
     name: str

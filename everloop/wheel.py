@@ -17,7 +17,7 @@ from everloop.collect import Live
 from everloop.collect.incoming import check_label, imported_label
 from everloop.errors import Conflict, EverloopError, InvalidInput, NotFound
 from everloop.ids import new_id, now
-from everloop.loop import Workbench, advance, predictor
+from everloop.loop import Workbench, advance, evidence_lease, predictor
 from everloop.report import Check, Point, Status, TurnReport
 from everloop.settings import Settings
 from everloop.store import Erased, Receipt, Store, open_store
@@ -27,6 +27,7 @@ from everloop.types import (
     Feedback,
     Input,
     Interaction,
+    Lease,
     LoopSpec,
     Model,
     Placement,
@@ -39,6 +40,7 @@ from everloop.types import (
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced
+_ERASE_SECONDS = 120.0  # how long an erasure waits for a dataset version to be finished
 _PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified")  # honest evaluation hangs on them
 
 
@@ -116,8 +118,24 @@ class Wheel:
         return found
 
     def forget(self, subject: str) -> Erased:
-        """Erase a person: interactions, feedback and what hangs on them, examples in every dataset version."""
-        return self.store.records.erase(self.pseudonyms.of(subject) or subject)
+        """Erase a person: interactions, feedback and what hangs on them, examples in every dataset version.
+
+        Waits for a turn that is just putting a dataset version together; raises Conflict if that takes too long.
+        """
+        held: list[Lease] = []
+        until = time.monotonic() + _ERASE_SECONDS
+        try:
+            for loop in self.loops():
+                name = evidence_lease(loop.name)
+                while (lease := self.store.records.lease(name, f"{self.owner} forget", _ERASE_SECONDS)) is None:
+                    if time.monotonic() > until:
+                        raise Conflict(f"loop {loop.name!r} is putting a dataset version together; try again soon")
+                    time.sleep(0.1)
+                held.append(lease)
+            return self.store.records.erase(self.pseudonyms.of(subject) or subject)
+        finally:
+            for lease in held:
+                self.store.records.unlease(lease)
 
 
 class LoopReader:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from everloop.report import Check, TurnReport
 from everloop.server import bodies
-from everloop.server.control import Control
+from everloop.server.control import Declaring, Turning
 from everloop.server.describe import openapi
 from everloop.server.ingest import Ingest
 from everloop.server.table import Operation, Resource
@@ -49,7 +49,7 @@ def create_app(wheel: Wheel, *, worker: bool = True) -> Starlette:
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="everloop-http")
     turning = Worker(wheel, wheel.settings.worker_seconds) if worker else None
     pages = Pages(wheel, version)
-    operations = table(wheel, Ingest(wheel, threads), Control(wheel, turning), pages, version)
+    operations = table((Ingest(wheel, threads), Declaring(wheel), Turning(wheel, turning), pages), version)
     pages.document(operations)
 
     @contextlib.asynccontextmanager
@@ -76,8 +76,9 @@ def create_app(wheel: Wheel, *, worker: bool = True) -> Starlette:
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: unknown})
 
 
-def table(wheel: Wheel, ingest: Ingest, control: Control, pages: Pages, version: str) -> tuple[Operation, ...]:
+def table(handlers: tuple[Ingest, Declaring, Turning, Pages], version: str) -> tuple[Operation, ...]:
     """Every operation there is. The most asked come first: routes are matched in order."""
+    ingest, declared, turns, pages = handlers
     op, loop = Operation, "/v1/loops/{name}"
     made: list[Operation] = []
 
@@ -94,32 +95,32 @@ def table(wheel: Wheel, ingest: Ingest, control: Control, pages: Pages, version:
            ingest.predict, bodies.Answer, bodies.PredictRequest, "collect", replies=_ANSWERED),
         op("POST", f"{loop}/interactions", "Log what was answered elsewhere: one object, or one a line.", ingest.log,
            bodies.Taken, Interaction, "collect", replies=_TAKEN, lines=True, optional=("id", "at", "loop")),
-        op("GET", "/v1/interactions/{id}", "One interaction.", control.interaction, Interaction, tag="collect"),
-        op("DELETE", "/v1/subjects/{subject}", "Forget a person: everything of theirs, everywhere.", control.erase,
+        op("GET", "/v1/interactions/{id}", "One interaction.", declared.interaction, Interaction, tag="collect"),
+        op("DELETE", "/v1/subjects/{subject}", "Forget a person: everything of theirs, everywhere.", declared.erase,
            bodies.Erasure, tag="collect"),
-        op("GET", "/v1/loops", "Every loop.", control.loops, bodies.Loops, tag="loops"),
-        op("PUT", loop, "Declare a loop, or change what is declared.", control.declare, bodies.LoopView,
+        op("GET", "/v1/loops", "Every loop.", declared.loops, bodies.Loops, tag="loops"),
+        op("PUT", loop, "Declare a loop, or change what is declared.", declared.declare, bodies.LoopView,
            bodies.Declaration, "loops", needs_body=False),
-        op("GET", loop, "What is declared, and where it stands.", control.loop, bodies.LoopView, tag="loops"),
-        op("GET", f"{loop}/check", "Whether the evidence supports the loop's sentence.", control.check, Check,
+        op("GET", loop, "What is declared, and where it stands.", declared.loop, bodies.LoopView, tag="loops"),
+        op("GET", f"{loop}/check", "Whether the evidence supports the loop's sentence.", declared.check, Check,
            tag="loops"),
-        op("GET", f"{loop}/turns", "Every turn's report.", control.turns, bodies.Turns, tag="turns"),
-        op("POST", f"{loop}/turns", "Open a turn by hand; the worker does it.", control.turn_now, bodies.TurnAsked,
+        op("GET", f"{loop}/turns", "Every turn's report.", turns.turns, bodies.Turns, tag="turns"),
+        op("POST", f"{loop}/turns", "Open a turn by hand; the worker does it.", turns.turn_now, bodies.TurnAsked,
            tag="turns", replies=((202, "It is open."),)),
-        op("GET", f"{loop}/turns/{{n}}", "One turn's report.", control.turn, TurnReport, tag="turns"),
-        op("POST", f"{loop}/drops/{{id}}/undo", "Take a drop back, by the interaction's id.", control.undo, Drop,
+        op("GET", f"{loop}/turns/{{n}}", "One turn's report.", turns.turn, TurnReport, tag="turns"),
+        op("POST", f"{loop}/drops/{{id}}/undo", "Take a drop back, by the interaction's id.", turns.undo, Drop,
            tag="turns"),
-        op("GET", f"{loop}/reviews", "The queue of human work, the most urgent first.", control.reviews,
+        op("GET", f"{loop}/reviews", "The queue of human work, the most urgent first.", turns.reviews,
            bodies.Reviews, tag="people",
            query=(("state", "open (the default), done or skipped"), ("limit", "at most so many"))),
-        op("POST", "/v1/reviews/{id}", "Answer a review.", control.annotate, Annotation, bodies.AnnotateRequest,
+        op("POST", "/v1/reviews/{id}", "Answer a review.", turns.annotate, Annotation, bodies.AnnotateRequest,
            "people"),
-        op("GET", f"{loop}/models", "Every trained model version.", control.models, bodies.Models, tag="models"),
-        op("GET", f"{loop}/releases", "What was live when, and why.", control.releases, bodies.Releases,
+        op("GET", f"{loop}/models", "Every trained model version.", turns.models, bodies.Models, tag="models"),
+        op("GET", f"{loop}/releases", "What was live when, and why.", turns.releases, bodies.Releases,
            tag="models"),
-        op("POST", f"{loop}/rollback", "Put an earlier model live again, at once.", control.rollback, Release,
+        op("POST", f"{loop}/rollback", "Put an earlier model live again, at once.", turns.rollback, Release,
            bodies.RollbackRequest, "models", needs_body=False),
-        op("GET", f"{loop}/datasets", "Every dataset version, newest first.", control.datasets, bodies.Versions,
+        op("GET", f"{loop}/datasets", "Every dataset version, newest first.", turns.datasets, bodies.Versions,
            tag="models"),
         op("GET", "/healthz", "The server answers.", health, bodies.Health, tag="server"),
         op("GET", "/openapi.json", "This description, for machines.", described, tag="server",
@@ -145,7 +146,8 @@ def serve(settings: Settings) -> None:
     with listening, open_wheel(settings=settings) as wheel:
         config = uvicorn.Config(
             create_app(wheel), loop="auto", http="httptools", ws="none", access_log=False, log_config=None,
-            log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False, proxy_headers=False, date_header=False,
+            log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False, proxy_headers=False,
+            date_header=False,
         )  # fmt: skip
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])

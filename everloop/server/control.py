@@ -26,12 +26,11 @@ from everloop.wheel import Loop, Wheel
 _STATES = ("open", "done", "skipped")
 
 
-class Control:
-    """What is declared, shown and done by hand."""
+class Declaring:
+    """What is declared, and what is known of it."""
 
-    def __init__(self, wheel: Wheel, worker: Worker | None):
+    def __init__(self, wheel: Wheel):
         self._wheel = wheel
-        self._worker = worker
 
     def loops(self, _: Call) -> Reply:
         """Every loop."""
@@ -45,15 +44,28 @@ class Control:
 
     def loop(self, call: Call) -> Reply:
         """One loop."""
-        return reply(_view(self._loop(call)))
+        return reply(_view(self._wheel.get(call.params["name"])))
 
     def check(self, call: Call) -> Reply:
         """Does the evidence support the loop's sentence?"""
-        return reply(self._loop(call).check())
+        return reply(self._wheel.get(call.params["name"]).check())
 
     def interaction(self, call: Call) -> Reply:
         """One interaction."""
         return reply(self._wheel.interaction(call.params["id"]))
+
+    def erase(self, call: Call) -> Reply:
+        """Forget a person."""
+        erased = self._wheel.forget(call.params["subject"])
+        return reply(Erasure(erased.rows, erased.interactions, erased.versions, erased.models))
+
+
+class Turning:
+    """Turns, the people who work for them, and what comes of them."""
+
+    def __init__(self, wheel: Wheel, worker: Worker | None):
+        self._wheel = wheel
+        self._worker = worker
 
     def turns(self, call: Call) -> Reply:
         """Every turn's report."""
@@ -74,6 +86,10 @@ class Control:
         reports = loop.reports()
         note = "open: the worker does it" if running is None else f"a turn is already open, at {running}"
         return reply(TurnAsked(loop.name, reports[-1].turn if reports else None, note), 202)
+
+    def undo(self, call: Call) -> Reply:
+        """Take a drop back."""
+        return reply(self._loop(call).undo(call.params["id"]))
 
     def reviews(self, call: Call) -> Reply:
         """The queue of human work."""
@@ -110,15 +126,6 @@ class Control:
         """Back to an earlier model."""
         asked = decode(call.body, RollbackRequest) if call.body.strip() else RollbackRequest()
         return reply(self._loop(call).rollback(asked.to, by=asked.by, reason=asked.reason))
-
-    def undo(self, call: Call) -> Reply:
-        """Take a drop back."""
-        return reply(self._loop(call).undo(call.params["id"]))
-
-    def erase(self, call: Call) -> Reply:
-        """Forget a person."""
-        erased = self._wheel.forget(call.params["subject"])
-        return reply(Erasure(erased.rows, erased.interactions, erased.versions, erased.models))
 
     def _loop(self, call: Call) -> Loop:
         return self._wheel.get(call.params["name"])

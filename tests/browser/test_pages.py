@@ -31,8 +31,8 @@ CONTRAST = """() => {
   return low;
 }"""
 
-SMALL = """() => [...document.querySelectorAll('body *')].filter(e => e.getClientRects().length && [...e.childNodes].some(
-    n => n.nodeType === 3 && n.textContent.trim())).filter(e => {
+SMALL = """() => [...document.querySelectorAll('body *')].filter(e => e.getClientRects().length
+    && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).filter(e => {
   const svg = e.closest('svg');
   if (['TITLE', 'DESC'].includes(e.tagName.toUpperCase())) return false;
   const scale = svg && svg.viewBox.baseVal.width ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;

@@ -20,7 +20,7 @@ from everloop.wheel import Wheel
 HOSTILE = "<script>alert('x')</script>\"'&"
 TOPICS = {
     "card_arrival": "card delivery post envelope waiting arrive shipped track tracking mail days yet received plastic",
-    "exchange_rate": "rate euro dollar currency convert exchange pound yen conversion weekend percent spread foreign market",
+    "exchange_rate": "rate euro dollar currency convert exchange pound yen conversion weekend spread foreign market",
     "lost_phone": "phone stolen lost sim number device handset dropped street taxi thief lock blocked app",
 }
 
@@ -70,7 +70,7 @@ def http(wheel: Wheel) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wheel]:
-    """A wheel with the loops "support" (two turns, hostile names), "fresh" (nothing came in) and "silent" (abstains)."""
+    """Loops "support" (two turns, hostile names), "fresh" (nothing came in) and "silent" (abstains)."""
     with everloop.open(tmp_path_factory.mktemp("turned")) as made:
         made.loop("fresh", signal="nobody said anything")
         made.loop("silent", outcome=HOSTILE).predict(HOSTILE)
