@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.loop import answers, predictor
-from everloop.reading import sentence
+from everloop.reading import LABELLING, sentence
 from everloop.report import Arrow, Check
 from everloop.stats import intervals, paired
 from everloop.store import Store
 from everloop.types import Example, FeedbackFields, Interaction, LoopSpec, Model, Outcome, Outcome3, Release, Turn
 
-_LABELLING = ("thumb", "rating", "correction", "label", "demonstration", "intervention")
 _FEW = 20  # below so many observations nothing is said
 
 
@@ -35,7 +34,7 @@ def check(store: Store, spec: LoopSpec) -> Check:
 def _signal(store: Store, spec: LoopSpec) -> Arrow:
     seen = store.records.count(Interaction, spec.name)
     kinds = store.records.tally(FeedbackFields, spec.name, "kind")
-    said = min(seen, sum(kinds.get(kind, 0) for kind in _LABELLING))
+    said = min(seen, sum(kinds.get(kind, 0) for kind in LABELLING))
     claim = f"usage generates signal: {spec.signal or 'not declared'}"
     if seen < _FEW:
         return Arrow(claim=claim, verdict="inconclusive", n=seen,

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import curate, deploy, evaluate, label, train
+from everloop import curate, deploy, evaluate, label, reading, train
 from everloop.errors import Conflict, LeaseLost
 from everloop.features import text
 from everloop.ids import new_id, now
@@ -43,7 +43,6 @@ from everloop.types import (
 )
 
 STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
-_LABELLING = frozenset({"thumb", "rating", "correction", "label", "demonstration", "intervention"})
 _POOL = 10_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
 _ENOUGH = 2_000  # rows that tell a first model's accuracy to within about 2 points
 _FOLDS, _MANY = 3, 8_000  # with so many rows two folds tell the same, in half the time
@@ -131,15 +130,6 @@ def answers(model: train.Predictor, inputs: Sequence[Input]) -> list[str]:
     return [model.classes[i] for i in model.probabilities(inputs).argmax(axis=1)] if inputs else []
 
 
-def usable_since(store: Store, loop: str, position: int) -> tuple[int, int]:
-    """(usable feedback after `position`, newest position looked at)."""
-    count = 0
-    for batch in store.records.scan(FeedbackFields, loop, after=position):
-        count += sum(1 for _, item in batch if item.__struct_config__.tag in _LABELLING)
-        position = batch[-1][0]
-    return count, position
-
-
 # --- opening --------------------------------------------------------------------------------------------------------
 
 
@@ -147,20 +137,28 @@ def _due(bench: Workbench, spec: LoopSpec) -> str | None:
     policy = spec.policy
     last = last_turn(bench.store, spec.name)
     cut = last.cut if last else {}
-    # What was counted is remembered, so that a worker that looks every second reads each feedback once.
-    start = (last.id if last else None, cut.get("feedback", 0))
-    count, upto = bench.memory.get(f"due:{spec.name}", (None, (0, start[1])))[1]
-    if bench.memory.get(f"due:{spec.name}", (None,))[0] != start:
-        count, upto = 0, start[1]
-    more, upto = usable_since(bench.store, spec.name, upto)
-    bench.memory[f"due:{spec.name}"] = (start, (count + more, upto))
-    notes = _newer(bench.store, Annotation, spec.name, cut.get("annotations", 0))
-    if policy.trigger_feedback and count + more + notes >= policy.trigger_feedback:
+    new = _counted_on(bench, spec.name, (last.id if last else None), cut)
+    if policy.trigger_feedback and new >= policy.trigger_feedback:
         return "feedback"
     clock = policy.trigger_seconds
-    if clock and count + more + notes > 0 and (last is None or now() - (last.ended or now()) >= clock * 1000):
+    if clock and new and (last is None or now() - (last.ended or now()) >= clock * 1000):
         return "schedule"
     return None
+
+
+def _counted_on(bench: Workbench, loop: str, since: str | None, cut: dict[str, int]) -> int:
+    """Usable feedback and annotations since a turn. A worker that looks every second reads each of them once."""
+    key = f"due:{loop}"
+    if key not in bench.memory or bench.memory[key][0] != since:
+        bench.memory[key] = (since, (0, dict(cut)))
+    count: int = bench.memory[key][1][0]
+    upto: dict[str, int] = bench.memory[key][1][1]
+    for kind, log in ((FeedbackFields, "feedback"), (Annotation, "annotations")):
+        for batch in bench.store.records.scan(kind, loop, after=upto.get(log, 0)):
+            count += sum(not isinstance(item, FeedbackFields) or reading.teaches(item) for _, item in batch)
+            upto[log] = batch[-1][0]
+    bench.memory[key] = (since, (count, upto))
+    return count
 
 
 def _opened(store: Store, spec: LoopSpec, trigger: str) -> Turn:

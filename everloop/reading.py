@@ -19,6 +19,7 @@ from everloop.types import (
     Verdict,
 )
 
+LABELLING = frozenset({"thumb", "rating", "correction", "label", "demonstration", "intervention"})
 _STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
 _DOING = {
     "curate": "reading what came in",
@@ -116,15 +117,26 @@ def _waiting(store: Store, spec: LoopSpec, last: Turn | None, step: str | None) 
         return f"turn {last.number if last else 1} is {_DOING[step]}"
     if not spec.policy.trigger_feedback:
         return "a turn by hand" + (", or the clock" if spec.policy.trigger_seconds else "")
-    cut = last.cut if last else {}
-    upto = cut.get("feedback", 0)
-    new = sum(len(batch) for batch in store.records.scan(FeedbackFields, spec.name, after=upto))
-    notes = store.records.scan(Annotation, spec.name, after=cut.get("annotations", 0))
-    new += sum(len(batch) for batch in notes)
-    missing = spec.policy.trigger_feedback - new
-    if missing <= 0:
+    new = usable(store, spec.name, last.cut if last else {}, enough=spec.policy.trigger_feedback)
+    if new >= spec.policy.trigger_feedback:
         return "the worker (everloop up), or a turn by hand: enough has come in"
-    return f"{missing} more corrections, labels, thumbs or reviews (or a turn by hand)"
+    return f"{spec.policy.trigger_feedback - new:,} more corrections, labels, thumbs or reviews (or a turn by hand)"
+
+
+def usable(store: Store, loop: str, cut: dict[str, int], enough: int) -> int:
+    """Feedback and annotations after `cut` that can start a turn; it stops counting once there are `enough`."""
+    count = 0
+    for kind, log in ((FeedbackFields, "feedback"), (Annotation, "annotations")):
+        for batch in store.records.scan(kind, loop, after=cut.get(log, 0), batch=1_000):
+            count += sum(not isinstance(item, FeedbackFields) or teaches(item) for _, item in batch)
+            if count >= enough:
+                return count
+    return count
+
+
+def teaches(item: FeedbackFields) -> bool:
+    """Whether a piece of feedback can say which label is right."""
+    return item.__struct_config__.tag in LABELLING
 
 
 def _live_score(report: TurnReport) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ def parse_lines(body: bytes) -> Iterator[Line]:
             continue
         try:
             value = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             yield Line(number, None, f"not JSON: {_one_line(error)}")
             continue
         if not isinstance(value, dict):

@@ -11,8 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from everloop.curate.inputs import normalise
 
@@ -146,6 +144,9 @@ def groups(texts: Sequence[str], threshold: float = 0.7) -> NDArray[np.int64]:
 
 def components(n: int, joined: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) number of the connected component of each of `n` nodes, numbered by first appearance."""
+    from scipy.sparse import coo_matrix  # 0.3 s to import: only a turn pays it
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_matrix((np.ones(len(joined), np.int8), (joined[:, 0], joined[:, 1])), shape=(n, n))
     labels: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)

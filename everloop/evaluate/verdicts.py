@@ -128,7 +128,7 @@ def _against(rows: _Rows, slices: Sequence[Sequence[str]] | None, margin: float,
     bound = rows.compare(2 * level - 1).low
     if gain.estimate >= 0 and bound > -margin:
         return found._replace(
-            outcome="pass", reason=f"{change}: a loss of {margin * 100:g} points or more is ruled out"
+            outcome="pass", reason=f"{change}: a loss of {margin * 100:g} points or more is ruled out one-sidedly"
         )
     change_by_row = rows.mine - rows.theirs
     # Where no answer differs, count on one that does: a spread of nothing would claim to see anything.
