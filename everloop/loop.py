@@ -7,15 +7,15 @@ is the only module that knows all stages.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import curate, deploy, evaluate, label, reading, train
+from everloop import curate, deploy, engine, evaluate, label, reading, train
 from everloop.errors import Conflict, LeaseLost
 from everloop.features import text
 from everloop.ids import new_id, now
@@ -42,8 +42,12 @@ from everloop.types import (
     Verdict,
 )
 
+A = TypeVar("A")
+B = TypeVar("B")
 STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
 _POOL = 10_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
+_PLENTY = 30_000  # rows people labelled from which on the machine's own labels add nothing worth their time
+_APART = 10_000  # rows from which learning happens in a process of its own
 _ENOUGH = 2_000  # rows that tell a first model's accuracy to within about 2 points
 _FOLDS, _MANY = 3, 8_000  # with so many rows two folds tell the same, in half the time
 _PLACES = 4  # digits of a probability that decide anything
@@ -242,6 +246,7 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
     drops = _changed_drops(bench, spec.name, [*funnel.drops, *made.drops, *twins], lease, {"curate", "label"})
     parent = newest_version(store, spec.name)
     training = [e for e in examples if e.split == "train"]
+    bench.memory.pop("funnel", None)  # the later steps read the dataset version alone
     counts = {
         "annotations": notes, "human_labels": _newer(store, Annotation, spec.name, earlier), "examples": len(training),
         "golden": len(examples) - len(training), "auto_labelled": made.automatic, "doubted": made.doubted,
@@ -267,7 +272,7 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     if why:
         return _finish(bench, turn, lease, started, "train", Done({"skipped": why}))
     trainer = train.choose([e.input for e in examples]) if spec.trainer.name == "auto" else spec.trainer
-    data = fit(trainer, examples)
+    data = _heavy(fit, FitJob(trainer, examples), len(examples))
     seconds = time.perf_counter() - started
     model = Model(
         id=new_id(), loop=spec.name, turn=turn.number, spec=trainer, dataset=version.id,
@@ -277,10 +282,17 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     _finish(bench, turn, lease, started, "train", Done({"model": model.id, "bytes": len(data)}, [model]))
 
 
-def fit(spec: Spec, examples: Sequence[Example]) -> bytes:
-    """A model's bytes from its Spec and its examples (ordered by id, as `Datasets.examples` gives them)."""
-    seed = int(spec.args.get("seed", 0))
-    return train.trainer(spec).fit(
+class FitJob(NamedTuple):
+    """A model to be made: its trainer, and its examples ordered by id, as `Datasets.examples` gives them."""
+
+    spec: Spec
+    examples: Sequence[Example]
+
+
+def fit(job: FitJob) -> bytes:
+    """The model's bytes."""
+    seed, examples = int(job.spec.args.get("seed", 0)), job.examples
+    return train.trainer(job.spec).fit(
         [e.input for e in examples], [e.target for e in examples], [e.weight for e in examples], seed=seed,
         groups=[e.group for e in examples],
     )  # fmt: skip
@@ -393,19 +405,46 @@ def _with_proposals(store: Store, loop: str, pool: Sequence[Evidence]) -> list[E
     return older + newest
 
 
+class CrossJob(NamedTuple):
+    """Rows to be judged by models that have not seen them, and a pool of rows nobody labelled."""
+
+    spec: Spec
+    inputs: Sequence[Input]
+    targets: Sequence[str]
+    weights: Sequence[float]
+    groups: Sequence[str]
+    pool: Sequence[Input] = ()
+    folds: int = _FOLDS
+
+
+def cross(job: CrossJob) -> train.CrossFit:
+    """Out-of-fold probabilities, and the folds' mean on the pool."""
+    return train.trainer(job.spec).cross_fit(
+        job.inputs, job.targets, job.weights, pool=job.pool, folds=job.folds,
+        seed=int(job.spec.args.get("seed", 0)), groups=job.groups,
+    )  # fmt: skip
+
+
+def _heavy(function: Callable[[A], B], job: A, rows: int) -> B:
+    """In a process of its own where there is much to do: the serving process keeps its memory and its breath."""
+    return engine.apart(function, job) if rows >= _APART else function(job)
+
+
 def _opinions(spec: LoopSpec, funnel: curate.Funnel) -> dict[str, label.Opinion]:
     """What models that have not seen a row think of it: out-of-fold for evidence, the folds' mean for the pool."""
     known = sorted((e for e in funnel.evidence if e.split == "train"), key=lambda e: e.id)
-    pool = sorted((e for e in funnel.pool if e.split == "train"), key=lambda e: e.interaction)[-_POOL:]
+    # The machine's own labels help most where people's are few.
+    room = max(0, min(_POOL, _PLENTY - len(known)))
+    pool = sorted((e for e in funnel.pool if e.split == "train"), key=lambda e: e.interaction)
+    pool = pool[len(pool) - min(room, len(pool)) :]
     targets = [label.target_of(e)[0] for e in known]
     if len(set(targets)) < 2:
         return {}
     trainer = train.choose([e.input for e in known]) if spec.trainer.name == "auto" else spec.trainer
-    crossed = train.trainer(trainer).cross_fit(
-        [e.input for e in known], targets, [1.0] * len(known), pool=[e.input for e in pool],
-        folds=_FOLDS if len(known) < _MANY else 2,
-        seed=int(trainer.args.get("seed", 0)), groups=[e.group for e in known],
-    )  # fmt: skip
+    crossed = _heavy(cross, CrossJob(
+        trainer, [e.input for e in known], targets, [1.0] * len(known), [e.group for e in known],
+        [e.input for e in pool], _FOLDS if len(known) < _MANY else 2,
+    ), len(known) + len(pool))  # fmt: skip
     column = {name: i for i, name in enumerate(crossed.classes)}
     found: dict[str, label.Opinion] = {}
     for rows, matrix, given in ((known, crossed.probabilities, targets), (pool, crossed.pool, None)):
@@ -428,10 +467,9 @@ def _out_of_fold(model: Model, examples: Sequence[Example]) -> tuple[NDArray[np.
     """
     people = [e for e in examples if e.origin != "auto"][:_ENOUGH]
     targets = [e.target for e in people]
-    crossed = train.trainer(model.spec).cross_fit(
-        [e.input for e in people], targets, [e.weight for e in people], folds=_FOLDS,
-        seed=int(model.spec.args.get("seed", 0)), groups=[e.group for e in people],
-    )  # fmt: skip
+    crossed = cross(CrossJob(
+        model.spec, [e.input for e in people], targets, [e.weight for e in people], [e.group for e in people],
+    ))  # fmt: skip
     answers = [crossed.classes[i] for i in np.round(crossed.probabilities, _PLACES).argmax(axis=1)]
     right = np.array([a == t for a, t in zip(answers, targets, strict=True)], float)
     return right, max(targets.count(t) for t in set(targets)) / len(targets)

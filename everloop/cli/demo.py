@@ -14,7 +14,7 @@ from everloop.cli.console import Console
 from everloop.cli.simulate import Data, People, bootstrap, load
 from everloop.collect import build_feedback
 from everloop.errors import Conflict, InvalidInput
-from everloop.loop import answers, fit, open_turn, predictor
+from everloop.loop import FitJob, answers, fit, open_turn, predictor
 from everloop.settings import Settings
 from everloop.stats import intervals
 from everloop.train import trainer
@@ -102,7 +102,7 @@ def _plan(data: Data, seed: int, turns: int) -> Plan:
     said = people.feedback * len(rest)
     # What is left of the share of labels that may be seen, two standard deviations of the feedback aside.
     spare = _SEEN * len(data.labels) - len(first) - said - 2 * (said * (1 - people.feedback)) ** 0.5
-    golden_share = round(min(0.25, 350 / said), 3)
+    golden_share = round(min(0.3, 350 / said), 3)
     policy = {
         "review_budget": max(24, len(rest) // turns // 10),
         "review_fresh": max(0, int(spare / turns)),
@@ -111,7 +111,7 @@ def _plan(data: Data, seed: int, turns: int) -> Plan:
         # sample of the traffic. Where people mostly speak up when something is wrong, leave this at "traffic".
         "golden_source": "feedback",
         # A golden set of n rows can't rule out a loss much below 3/n even where no answer differs (the rule of three).
-        "margin": round(max(0.02, 4 / (golden_share * said)), 3),
+        "margin": round(max(0.02, 5 / (golden_share * said)), 3),
         "trigger_feedback": 0,
     }
     return Plan(data, people, first, traffic, policy)
@@ -252,7 +252,7 @@ def _ceiling(loop: Loop, plan: Plan) -> dict[str, Any]:
                 group=f"{row:08d}")
         for row, (value, label) in enumerate(zip(plan.data.inputs, plan.data.labels, strict=True))
     ]  # fmt: skip
-    model = trainer(spec).load(fit(spec, examples))
+    model = trainer(spec).load(fit(FitJob(spec, examples)))
     given = answers(model, plan.data.test_inputs)
     return _accuracy(sum(a == b for a, b in zip(given, plan.data.test_labels, strict=True)), len(given))
 

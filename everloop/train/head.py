@@ -1,11 +1,13 @@
 """A linear classifier over a matrix of features, with probabilities that mean what they say."""
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from everloop.engine import each
 from everloop.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 ABSENT = -2.0  # score of a class a model has not seen: a seen one that is clearly wrong scores about -1
 TEMPERATURE = 3.0  # where there are too few rows to measure it
 LEAST = 20  # held-out rows from which the temperature is measured
+_SPLIT = 4  # classes from which they are learned in two halves
+_HEAVY = 20_000_000  # stored numbers times classes from which a process of its own is worth its start
 _GRID = np.geomspace(0.5, 24.0, 64)
 _NOISE = (0.0, 0.02, 0.05, 0.1, 0.15)
 _ROUNDS = 3  # folds of the calibration where rows are few
@@ -68,18 +72,60 @@ def solve(rows: Rows, c: float, temperature: float = TEMPERATURE) -> Head:
     if seen.size == 1:
         bias[seen] = 1.0
         return Head(weights, bias, temperature)
+    used = rows if live.all() else rows.only(live)
+    part = Part(used.features, used.target, used.weight, seen, c)
+    if seen.size < _SPLIT:
+        found = [against_the_rest(part)]
+    else:  # always in two halves, in two processes or one after the other: the same bits
+        halves = [part._replace(wanted=half) for half in np.array_split(seen, 2)]
+        found = (
+            _in_two_processes(halves)
+            if used.features.nnz * seen.size >= _HEAVY
+            else list(map(against_the_rest, halves))
+        )
+    weights[:, seen] = np.concatenate([columns for columns, _ in found], axis=1)
+    bias[seen] = np.concatenate([offsets for _, offsets in found])
+    return Head(weights, bias, temperature)
+
+
+def _in_two_processes(halves: "list[Part]") -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The features go by a file: on their way through a pipe they would be in memory three times."""
+    from scipy.sparse import csr_matrix, save_npz
+
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        features = halves[0].features
+        assert isinstance(features, csr_matrix)
+        save_npz(file, features, compressed=False)
+        file.flush()
+        return each(against_the_rest, [halves[0], *(half._replace(features=file.name) for half in halves[1:])])
+
+
+class Part(NamedTuple):
+    """One-vs-rest for some of the classes: work that can be done elsewhere."""
+
+    features: "csr_matrix | str"  # (n, d), or the file that holds them
+    target: NDArray[np.int64]  # (n,)
+    weight: NDArray[np.float64]  # (n,) above 0
+    wanted: NDArray[np.int64]  # classes to tell from the rest
+    c: float
+
+
+def against_the_rest(part: Part) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weights (d, len(wanted)) and bias of each wanted class against all others."""
+    from scipy.sparse import load_npz
     from sklearn.svm import LinearSVC  # 1.2 s to import: only who trains pays it
 
+    features = load_npz(part.features) if isinstance(part.features, str) else part.features
+    other = part.target.max() + 1  # all that is not wanted is one class, whose own column is left out
+    target = np.where(np.isin(part.target, part.wanted), part.target, other)
     # The dual method visits the rows one by one in plain C, without BLAS: the number of threads can't change bits.
-    model: Any = LinearSVC(C=c, tol=0.01, random_state=0, dual=True, max_iter=1000)
-    model.fit(rows.features[live], rows.target[live], sample_weight=rows.weight[live])
-    if seen.size == 2:  # two classes come as one column, of the second against the first
-        weights[:, seen] = np.concatenate((-model.coef_, model.coef_)).T
-        bias[seen] = [-model.intercept_[0], model.intercept_[0]]
-    else:
-        weights[:, seen] = model.coef_.T
-        bias[seen] = model.intercept_
-    return Head(weights, bias, temperature)
+    model: Any = LinearSVC(C=part.c, tol=0.01, random_state=0, dual=True, max_iter=1000)
+    model.fit(features, target, sample_weight=part.weight)
+    coef, intercept = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # two classes come as one column, of the second against the first
+        coef, intercept = np.concatenate((-coef, coef)), np.array([-intercept[0], intercept[0]])
+    keep = np.isin(model.classes_, part.wanted)
+    return coef[keep].T.astype(np.float32), intercept[keep].astype(np.float32)
 
 
 def fit(rows: Rows, fold_of: Callable[[int], NDArray[np.int64]], c: float) -> Head:
