@@ -32,13 +32,14 @@ def check(store: Store, spec: LoopSpec) -> Check:
 
 
 def _signal(store: Store, spec: LoopSpec) -> Arrow:
-    seen = store.records.count(Interaction, spec.name)
     kinds = store.records.tally(FeedbackFields, spec.name, "kind")
-    said = min(seen, sum(kinds.get(kind, 0) for kind in LABELLING))
+    brought = kinds.get("label", 0)  # rows that came with their label are no usage
+    seen = max(0, store.records.count(Interaction, spec.name) - brought)
+    said = min(seen, sum(kinds.get(kind, 0) for kind in LABELLING - {"label"}))
     claim = f"usage generates signal: {spec.signal or 'not declared'}"
     if seen < _FEW:
         return Arrow(claim=claim, verdict="inconclusive", n=seen,
-                     evidence=f"{seen} interactions so far; {_FEW - seen} more before anything is said")  # fmt: skip
+                     evidence=f"{seen} interactions in use so far; {_FEW - seen} more before anything is said")  # fmt: skip
     rate = intervals.wilson(said, seen, spec.policy.level)
     verdict: Outcome3 = "pass" if said >= _FEW else "inconclusive"
     return Arrow(claim=claim, verdict=verdict, estimate=rate.estimate, low=rate.low, high=rate.high, n=seen,

@@ -34,9 +34,9 @@ _DOING = {
 
 def sentence(spec: LoopSpec) -> str:
     """The loop's sentence: usage generates X signal, which improves Y capability, which drives Z outcome."""
-    outcome = f"moves {spec.outcome} {spec.goal}" if spec.outcome else "drives no outcome that was declared"
-    signal = spec.signal or "no signal that was declared"
-    return f"Usage generates this signal: {signal}; it improves {spec.capability}, which {outcome}."
+    signal = f"this signal: {spec.signal}" if spec.signal else "a signal that is not declared"
+    drives = f"which moves {spec.outcome} {spec.goal}" if spec.outcome else "and what that drives is not declared"
+    return f"Usage generates {signal}; it improves {spec.capability}, {drives}."
 
 
 def turn_report(store: Store, loop: str, number: int | None = None) -> TurnReport:

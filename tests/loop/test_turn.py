@@ -271,7 +271,10 @@ def test_check_says_what_is_shown_and_what_is_not(wheel):
     loop = wheel.loop("support", signal="agents correct it", outcome="handoff_rate", goal="down", policy=LABELLED_FIRST)
     assert "accumulates" in loop.check().summary
     started(wheel)
+    for text, topic in questions(25, seed=9):
+        loop.feedback(loop.predict(text).id, correction=topic)
     check = loop.check()
+    assert (check.arrows[0].estimate, check.arrows[0].n) == (1, 25)  # labels that were brought are no usage
     assert [arrow.verdict for arrow in check.arrows] == ["pass", "inconclusive", "inconclusive"]
     assert "no model has replaced the first one" in check.arrows[1].evidence
     assert not check.turning
