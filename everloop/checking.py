@@ -39,7 +39,7 @@ def _signal(store: Store, spec: LoopSpec) -> Arrow:
     claim = f"usage generates signal: {spec.signal or 'not declared'}"
     if seen < _FEW:
         return Arrow(claim=claim, verdict="inconclusive", n=seen,
-                     evidence=f"{seen} interactions in use so far; {_FEW - seen} more before anything is said")  # fmt: skip
+                     evidence=f"{seen} interactions so far; {_FEW - seen} more before anything is said")  # fmt: skip
     rate = intervals.wilson(said, seen, spec.policy.level)
     verdict: Outcome3 = "pass" if said >= _FEW else "inconclusive"
     return Arrow(claim=claim, verdict=verdict, estimate=rate.estimate, low=rate.low, high=rate.high, n=seen,
