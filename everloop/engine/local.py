@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
@@ -19,10 +20,11 @@ from typing import Any, TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 
-_CODE = "import sys; from everloop.engine.local import work; work(int(sys.argv[1]))"
+_CODE = "import sys; from everloop.engine.local import work; work(*map(int, sys.argv[1:]))"
 _ONLY_IN_A_WORKER = "EVERLOOP_ENGINE_WORKER"
 # glibc gives arrays of this size and more back to the system at once, instead of keeping them for the next one.
 _TIDY = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "2"}
+_LOOK_SECONDS = 0.5  # how often a worker looks whether its parent is still there
 _lock = threading.Lock()
 _workers: list["_Worker"] = []  # those that `each` keeps
 _alive: set["_Worker"] = set()
@@ -77,8 +79,13 @@ def apart(function: Callable[[A], B], item: A) -> B:
         worker.close()
 
 
-def work(handle: int) -> None:
-    """What a worker does: take a function and its argument, give back the result, until the pipe closes."""
+def work(handle: int, parent: int) -> None:
+    """What a worker does: take a function and its argument, give back the result, until the pipe closes.
+
+    A pipe that closes in the middle of the work would only be seen after it, so process `parent` is watched as well:
+    killed, it can tell nobody, and its successor needs the cores.
+    """
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with Connection(handle) as pipe:
         try:
             while True:
@@ -92,6 +99,12 @@ def work(handle: int) -> None:
             return
 
 
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
+
+
 class _Worker:
     """One worker process and this end of its pipe."""
 
@@ -100,7 +113,7 @@ class _Worker:
         mark = {**_TIDY, _ONLY_IN_A_WORKER: "1"} if leaf else _TIDY
         try:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and code
-                [sys.executable, "-c", _CODE, str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                [sys.executable, "-c", _CODE, str(theirs.fileno()), str(os.getpid())], pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, env={**os.environ, **mark}, start_new_session=True,
             )  # fmt: skip
         finally:

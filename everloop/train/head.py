@@ -1,5 +1,6 @@
 """A linear classifier over a matrix of features, with probabilities that mean what they say."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -89,15 +90,21 @@ def solve(rows: Rows, c: float, temperature: float = TEMPERATURE) -> Head:
 
 
 def _in_two_processes(halves: "list[Part]") -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The features go by a file: on their way through a pipe they would be in memory three times."""
+    """The features go by a file: on their way through a pipe they would be in memory three times.
+
+    Where the system can address an open file without a name it has none: a killed process leaves nothing of anybody's
+    words behind.
+    """
     from scipy.sparse import csr_matrix, save_npz
 
-    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+    nameless = os.path.exists("/proc/self/fd")
+    with tempfile.TemporaryFile() if nameless else tempfile.NamedTemporaryFile(suffix=".npz") as file:
         features = halves[0].features
         assert isinstance(features, csr_matrix)
         save_npz(file, features, compressed=False)
         file.flush()
-        return each(against_the_rest, [halves[0], *(half._replace(features=file.name) for half in halves[1:])])
+        path = f"/proc/{os.getpid()}/fd/{file.fileno()}" if nameless else file.name
+        return each(against_the_rest, [halves[0], *(half._replace(features=path) for half in halves[1:])])
 
 
 class Part(NamedTuple):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -74,3 +75,49 @@ def test_apart_runs_elsewhere_and_may_use_more_processes_itself():
 
 def test_no_processes_of_processes():
     assert each(nested, [1, 2]) == [[1, 4], [4, 9]]
+
+
+def endless(folder):
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    while True:
+        sum(range(1000))
+
+
+def endless_twice(folder):
+    each(endless, [folder, folder])
+
+
+def running(folder):
+    """Pids that were written down in `folder` and are still at work."""
+    found = []
+    for pid in map(int, os.listdir(folder)):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            continue
+        found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_goes_on_when_the_process_that_asked_is_gone(tmp_path, end):
+    code = "import sys; from everloop.engine import apart; from tests.engine.test_local import endless_twice; "
+    code += "apart(endless_twice, sys.argv[1])"
+    asking = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    try:
+        wait_until(lambda: len(os.listdir(tmp_path)) == min(2, local.cores()))
+        asking.send_signal(end)
+        asking.wait(20)
+        wait_until(lambda: not running(tmp_path))
+    finally:
+        asking.kill()
+        for pid in running(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+
+
+def wait_until(true):
+    for _ in range(300):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to that")
