@@ -24,7 +24,7 @@ from everloop.server.describe import openapi
 from everloop.server.ingest import Ingest
 from everloop.server.table import Operation, Resource
 from everloop.server.views import Pages
-from everloop.server.wire import Call, Reply, headers_of, one_line, problem, reply
+from everloop.server.wire import Call, Reply, headers_of, one_line, problem, reply, wants_page
 from everloop.server.worker import Worker
 from everloop.settings import Settings
 from everloop.types import Annotation, Drop, Feedback, Interaction, Release
@@ -73,7 +73,7 @@ def create_app(wheel: Wheel, *, worker: bool = True) -> Starlette:
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
     limit = wheel.settings.max_body_bytes
-    routes = [Route(path, Resource(found, threads, limit)) for path, found in by_path.items()]
+    routes = [Route(path, Resource(found, threads, limit, pages.error)) for path, found in by_path.items()]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: unknown})
 
 
@@ -174,8 +174,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _nothing_there(request: Request, pages: Pages) -> Reply:
     path = request.url.path
-    if "text/html" in request.headers.get("accept", "") and not path.startswith("/v1/"):
-        return pages.error(404, "Nothing here", f"There is no page {path}.")
+    if wants_page(request.scope) and not path.startswith("/v1/"):
+        return pages.error(404, f"There is no page {path}.")
     return problem(404, f"there is nothing at {path[:200]}; see /docs", "NotFound")
 
 

@@ -2,12 +2,27 @@
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
-from everloop.server.wire import Call, Gone, Handler, Reply, failure, problem, read_call, send_reply
+from everloop.errors import UserError
+from everloop.server.wire import (
+    Call,
+    Gone,
+    Handler,
+    Reply,
+    failure,
+    one_line,
+    problem,
+    read_call,
+    send_reply,
+    wants_page,
+)
+
+ErrorPage = Callable[[int, str], Reply]  # (status, message; empty where the log has it) -> what a person sees
 
 
 class Operation(NamedTuple):
@@ -31,7 +46,8 @@ class Operation(NamedTuple):
 class Resource:
     """All operations of one path, as a raw ASGI endpoint: reads, calls, answers, and turns errors into one line."""
 
-    def __init__(self, operations: list[Operation], threads: Executor, limit: int):
+    def __init__(self, operations: list[Operation], threads: Executor, limit: int, page: ErrorPage):
+        self._page = page if all(op.gives is None and op.media == "text/html" for op in operations) else None
         self._handlers = {op.method: (op.handler, inspect.iscoroutinefunction(op.handler)) for op in operations}
         self._threads = threads
         self._limit = limit
@@ -53,6 +69,8 @@ class Resource:
             return
         except Exception as error:
             answer = failure(error, method, scope["path"])
+            if self._page is not None and wants_page(scope):
+                answer = self._page(answer.status, one_line(error) if isinstance(error, UserError) else "")
         await send_reply(send, answer, head=head)
 
     async def _answer(self, handler: Handler, is_async: bool, call: Call) -> Reply:

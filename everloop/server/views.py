@@ -107,8 +107,10 @@ class Pages:
         keep = b"public, max-age=31536000, immutable" if "v" in call.query else b"public, max-age=3600"
         return Reply(200, *found, headers=((b"cache-control", keep),))
 
-    def error(self, status: int, heading: str, message: str) -> Reply:
+    def error(self, status: int, message: str) -> Reply:
         """An error for a person."""
+        heading = "Nothing here" if status == 404 else "That did not work"
+        message = message or "Something went wrong here; the log says what."
         return self._page("error.html", status=status, heading=heading, message=message)._replace(status=status)
 
     def _check(self, loop: Loop) -> Check:

@@ -192,6 +192,11 @@ async def _discard(receive: Receive, most: int) -> None:
         return
 
 
+def wants_page(scope: Scope) -> bool:
+    """Whether it is a browser that asks, and a person who reads."""
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
 def headers_of(answer: Reply) -> list[tuple[bytes, bytes]]:
     """Its headers; a page brings its guard."""
     headers = [

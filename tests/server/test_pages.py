@@ -128,3 +128,14 @@ def test_static_files_are_kept_and_nothing_else_is_served(pages: httpx.Client) -
     assert pages.get("/static/icon.svg").headers["content-type"] == "image/svg+xml"
     for path in ("/static/nope.css", "/static/..%2fapp.py", "/static/%2e%2e/app.py"):
         assert pages.get(path).status_code == 404
+
+
+def test_a_browser_gets_a_page_that_says_what_is_wrong_and_a_program_gets_json(pages: httpx.Client) -> None:
+    for path in ("/loops/nope", "/loops/support/turns/999", "/nowhere"):
+        shown = pages.get(path, headers={"accept": "text/html,*/*;q=0.8"})
+        assert shown.status_code == 404
+        assert shown.headers["content-type"].startswith("text/html")
+        Reader(shown.text)
+        assert "Back to the loops" in shown.text
+        assert pages.get(path).json()["error"]["type"] == "NotFound"
+    assert pages.get("/v1/loops/nope", headers={"accept": "text/html"}).json()["error"]["type"] == "NotFound"
