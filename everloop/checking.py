@@ -86,8 +86,9 @@ def _outcome(store: Store, spec: LoopSpec) -> Arrow:
             if isinstance(item, Outcome) and item.name in ("", spec.outcome):
                 it = store.records.get(Interaction, item.interaction)
                 values.setdefault(it.model if it else None, []).append(item.value)
-    before = np.array([v for model in (None, went[0] if went else None) for v in values.get(model, ())])
-    after = np.array(values.get(went[-1], ()) if len(set(went)) > 1 else ())
+    first = {None, went[0]} if went else {None}
+    before = np.array([v for model, seen in values.items() if model in first for v in seen])
+    after = np.array(values.get(went[-1], ()) if went and went[-1] not in first else ())
     if min(len(before), len(after)) < _FEW:
         return Arrow(claim=claim, verdict="inconclusive", n=len(before) + len(after),
                      evidence=f"{len(before)} measured under the first model, {len(after)} under the live one; "

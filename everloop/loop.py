@@ -230,7 +230,8 @@ def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started
 
 
 def evidence_lease(loop: str) -> str:
-    """The lease under which evidence becomes a dataset version, and under which a person is erased: never both."""
+    """The lease under which evidence becomes a dataset version and a model is written down, and under which a person is
+    erased: never both at once, so that an erasure knows everything that learned from them."""
     return f"evidence:{loop}"
 
 
@@ -274,12 +275,16 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     trainer = train.choose([e.input for e in examples]) if spec.trainer.name == "auto" else spec.trainer
     data = _heavy(fit, FitJob(trainer, examples), len(examples))
     seconds = time.perf_counter() - started
-    model = Model(
-        id=new_id(), loop=spec.name, turn=turn.number, spec=trainer, dataset=version.id,
-        blob=store.blobs.put(data), size=len(data), classes=train.trainer(trainer).load(data).classes,
-        seconds=round(seconds, 3), at=now(),
-    )  # fmt: skip
-    _finish(bench, turn, lease, started, "train", Done({"model": model.id, "bytes": len(data)}, [model]))
+    with _leased(bench, evidence_lease(spec.name)) as alone:
+        there = store.datasets.get(version.id)
+        if alone is None or there is None or there.erased != version.erased:
+            return  # somebody was erased meanwhile, and this has learned from them: it was for nothing, and goes again
+        model = Model(
+            id=new_id(), loop=spec.name, turn=turn.number, spec=trainer, dataset=version.id,
+            blob=store.blobs.put(data), size=len(data), classes=train.trainer(trainer).load(data).classes,
+            seconds=round(seconds, 3), at=now(),
+        )  # fmt: skip
+        _finish(bench, turn, lease, started, "train", Done({"model": model.id, "bytes": len(data)}, [model]))
 
 
 class FitJob(NamedTuple):
@@ -353,13 +358,15 @@ def _funnel(bench: Workbench, spec: LoopSpec, turn: Turn) -> curate.Funnel:
         notes = _by_interaction(records.scan(Annotation, loop))
         places = {p.id: p for batch in records.scan(Placement, loop) for _, p in batch}
         undone = frozenset((d.id, d.reason) for batch in records.scan(Drop, loop) for _, d in batch if d.undone)
-        known = curate.Known(said, notes, places, undone)
+        known = curate.Known(said, notes, places, undone, frozenset(spec.labels))
         rows = (it for batch in records.scan(Interaction, loop, upto=turn.cut["interactions"]) for _, it in batch)
         return curate.run(loop, turn.number, rows, known, spec.policy)
 
     placed = "curate" in {step.name for step in turn.steps}
-    # Counts shrink when a person is erased: what was remembered of them must go too.
-    there = (records.count(Annotation, loop), records.head(Annotation, loop), records.count(Interaction, loop))
+    # What the turn reads only ever shrinks, when a person is erased: what was remembered of them must go too.
+    there = [records.count(Annotation, loop), records.head(Annotation, loop)]
+    for kind, log in ((Interaction, "interactions"), (FeedbackFields, "feedback")):
+        there.append(records.count(kind, loop) - _newer(bench.store, kind, loop, turn.cut[log]))
     funnel: curate.Funnel = bench.remember("funnel", (turn.id, placed, there), make)
     return funnel
 

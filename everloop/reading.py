@@ -1,7 +1,5 @@
 """What can be read of a loop: its turns, its curve, where it stands. Built from rows; nothing here writes."""
 
-from typing import Any
-
 from everloop import deploy
 from everloop.errors import NotFound
 from everloop.report import Point, Status, TurnReport
@@ -83,10 +81,13 @@ def curve(reports: list[TurnReport]) -> list[Point]:
     """The capability of the model that was live after each turn, where that turn measured it."""
     points: list[Point] = []
     for report in reports:
-        score = _live_score(report)
+        verdict = report.verdict
+        if verdict is None or verdict.n == 0:
+            continue
+        went_live = report.release is not None and report.release.stage == "live"
+        score = verdict.candidate_score if went_live else verdict.champion_score
         if score is not None:
-            went_live = report.release is not None and report.release.stage == "live"
-            points.append(Point(turn=report.turn, live=went_live, **score))
+            points.append(_point(verdict, score, live=went_live))
     return points
 
 
@@ -99,8 +100,7 @@ def status(store: Store, spec: LoopSpec) -> Status:
     step = None
     if last is not None and last.state == "open":
         step = next(s for s in _STEPS if s not in {done.name for done in last.steps})
-    points = curve(turn_reports(store, name)[-12:])
-    measured = points[-1] if points and live else None
+    measured = _measured(store, name, live.model if live else None)
     return Status(
         loop=name, sentence=sentence(spec), live=live.model if live else None, live_since=live.at if live else None,
         accuracy=measured.estimate if measured else None, accuracy_low=measured.low if measured else None,
@@ -110,6 +110,17 @@ def status(store: Store, spec: LoopSpec) -> Status:
         turns=records.count(Turn, name, state="closed"), step=step,
         waiting_for=_waiting(store, spec, last, step),
     )  # fmt: skip
+
+
+def _measured(store: Store, loop: str, model: str | None) -> Point | None:
+    """The newest measurement of a model on golden rows, as a candidate or as the champion it had become."""
+    if model is None:
+        return None
+    for verdict in reversed(store.records.find(Verdict, loop)):
+        score = {verdict.candidate: verdict.candidate_score, verdict.champion: verdict.champion_score}.get(model)
+        if score is not None and verdict.n:
+            return _point(verdict, score, live=True)
+    return None
 
 
 def _waiting(store: Store, spec: LoopSpec, last: Turn | None, step: str | None) -> str:
@@ -139,14 +150,6 @@ def teaches(item: FeedbackFields) -> bool:
     return item.__struct_config__.tag in LABELLING
 
 
-def _live_score(report: TurnReport) -> dict[str, Any] | None:
-    """Estimate, low, high, n of the model that is live after the turn, from the turn's verdict."""
-    verdict = report.verdict
-    if verdict is None or verdict.n == 0:
-        return None
-    went_live = report.release is not None and report.release.stage == "live"
-    score = verdict.candidate_score if went_live else verdict.champion_score
-    if score is None:
-        return None
+def _point(verdict: Verdict, score: float, *, live: bool) -> Point:
     interval = intervals.wilson(round(score * verdict.n), verdict.n, verdict.level)
-    return {"estimate": score, "low": interval.low, "high": interval.high, "n": verdict.n}
+    return Point(turn=verdict.turn, live=live, estimate=score, low=interval.low, high=interval.high, n=verdict.n)

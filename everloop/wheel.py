@@ -5,19 +5,19 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 
-from everloop import collect, curate, deploy, reading
+from everloop import collect, curate, deploy, reading, registry
 from everloop.checking import check
 from everloop.collect import Live
 from everloop.collect.incoming import check_label, imported_label
-from everloop.errors import Conflict, EverloopError, InvalidInput, NotFound
+from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
-from everloop.loop import Workbench, advance, evidence_lease, predictor
+from everloop.loop import Workbench, advance, evidence_lease, open_turn, predictor
 from everloop.report import Check, Point, Status, TurnReport
 from everloop.settings import Settings
 from everloop.store import Erased, Receipt, Store, open_store
@@ -40,6 +40,7 @@ from everloop.types import (
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced
+_PAUSE = 0.1  # seconds between two looks at what another worker does
 _ERASE_SECONDS = 120.0  # how long an erasure waits for a dataset version to be finished
 _PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified")  # honest evaluation hangs on them
 
@@ -124,10 +125,11 @@ class Wheel:
         """
         held: list[Lease] = []
         until = time.monotonic() + _ERASE_SECONDS
+        owner = f"{self.owner} forget {new_id()}"  # its own: another erasure in this process must not let go of it
         try:
             for loop in self.loops():
                 name = evidence_lease(loop.name)
-                while (lease := self.store.records.lease(name, f"{self.owner} forget", _ERASE_SECONDS)) is None:
+                while (lease := self.store.records.lease(name, owner, _ERASE_SECONDS)) is None:
                     if time.monotonic() > until:
                         raise Conflict(f"loop {loop.name!r} is putting a dataset version together; try again soon")
                     time.sleep(0.1)
@@ -248,6 +250,8 @@ class Loop(LoopReader):
         known = self.records.get(Interaction, interaction)
         if known is None and not hold:
             raise NotFound(f"no interaction {interaction!r} in {self.wheel.settings.home}; if it arrives later: hold")
+        if known is not None and known.loop != self.name:
+            raise NotFound(f"interaction {interaction!r} is of loop {known.loop!r}, not of {self.name!r}")
         extra = {"id": id, "subject": subject, "rationale": rationale, "seconds": seconds}
         given = {"kind": kind, "interaction": interaction, "value": value,
                  **{k: v for k, v in extra.items() if v is not None}}  # fmt: skip
@@ -273,13 +277,32 @@ class Loop(LoopReader):
         with self._turning:
             return advance(self._bench, self.spec, trigger)
 
-    def turn(self) -> TurnReport:
-        """Open a turn by hand if none is open, and go on until it is closed."""
-        self.advance("hand")
-        while self.records.find(Turn, self.name, state="open", limit=1):
-            self.advance("hand")
+    def turn(self, told: Callable[[Turn], None] = lambda _: None) -> TurnReport:
+        """Open a turn by hand if none is open, go on until it is closed, and report it.
+
+        A worker or another thread that is at it already is helped, not fought: each step is done by one of them, and
+        no turn is begun beyond this one. `told` hears of the turn before each step.
+        """
+        number = self._begun().number
+        while (turn := open_turn(self.wheel.store, self.name)) is not None and turn.number == number:
+            told(turn)
+            try:
+                moved = self.advance() is not None  # without a trigger: if the turn was just closed, none is begun
+            except LeaseLost:
+                moved = False
+            if not moved:
+                time.sleep(_PAUSE)
         self.live(fresh=True)
-        return self.report()
+        return self.report(number)
+
+    def _begun(self) -> Turn:
+        """The open turn: this caller's, or the one that somebody else began."""
+        while (turn := open_turn(self.wheel.store, self.name)) is None:
+            try:
+                self.advance("hand")
+            except (Conflict, LeaseLost):
+                time.sleep(_PAUSE)
+        return turn
 
     def undo(self, interaction: str) -> Drop:
         """Take a drop back: its rule no longer applies to this interaction, from the next turn on."""
@@ -309,10 +332,14 @@ class Loop(LoopReader):
 
     def live(self, fresh: bool = False) -> Live | None:
         """The model that answers now, loaded; None while the loop abstains. Swapped between requests, never in one."""
-        checked, release_id, found = self._live
+        checked, _, found = self._live
         if not fresh and time.monotonic() - checked < _REFRESH_SECONDS:
             return found
         with self._loading:
+            asked = time.monotonic()
+            checked, release_id, found = self._live  # another thread may have looked while this one waited
+            if not fresh and asked - checked < _REFRESH_SECONDS:
+                return found
             release = deploy.live(self.records.find(Release, self.name, newest=True, limit=16)[::-1])
             if release is None or release.model is None:
                 found = None
@@ -321,7 +348,7 @@ class Loop(LoopReader):
                 if model is None:
                     raise EverloopError(f"release {release.id} names model {release.model}, which is not in the store")
                 found = Live(model.id, predictor(self.wheel.store, model))
-            self._live = (time.monotonic(), release.id if release else None, found)
+            self._live = (asked, release.id if release else None, found)
             return found
 
 
@@ -340,6 +367,10 @@ def _declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
         spec = msgspec.convert(merged, LoopSpec)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"loop {there.name!r}: {' '.join(str(error).split()).replace('$.', '')}") from None
+    if spec.trainer.name != "auto":
+        registry.find("trainer", spec.trainer.name)
+    for rule in spec.policy.rules:
+        registry.find("rule", rule)
     _check_policy(spec.policy)
     return spec
 

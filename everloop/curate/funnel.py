@@ -18,6 +18,7 @@ class Known(NamedTuple):
     annotations: Mapping[str, Sequence[Annotation]]  # by interaction
     placements: Mapping[str, Placement]  # by fingerprint
     undone: frozenset[tuple[str, str]] = frozenset()  # (interaction, reason) a person took back
+    labels: frozenset[str] = frozenset()  # the closed set; what argues for another label is not heard. Empty: any
 
 
 class Funnel(NamedTuple):
@@ -71,7 +72,9 @@ def run(loop: str, turn: int, interactions: Iterable[Interaction], known: Known,
             row = rows[key] = _Row(it, [], [], [])
         row.interactions.append(it.id)
         said = known.feedback.get(it.id, ())
-        row.said.extend(statements(it, said, known.annotations.get(it.id, ())))
+        # Feedback that came before its interaction could not be checked at the door, and a set may be narrowed later.
+        heard = statements(it, said, known.annotations.get(it.id, ()))
+        row.said.extend(s for s in heard if not known.labels or s.value in known.labels)
         row.subjects.extend(s for s in (it.subject, *(f.subject for f in said)) if s is not None)
         forced.update((key, f.split) for f in said if isinstance(f, Label) and f.split is not None)
     placements, straddling = _place(loop, turn, rows, forced, known.placements, policy)

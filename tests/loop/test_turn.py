@@ -10,7 +10,7 @@ from everloop.curate.inputs import fingerprint
 from everloop.curate.near_duplicates import grams, jaccard
 from everloop.errors import Conflict, InvalidInput, LeaseLost, NotFound
 from everloop.loop import STEPS, Workbench, advance
-from everloop.types import Drop, Placement, Release, Review, Turn, Verdict
+from everloop.types import Correction, Drop, Placement, Release, Review, Turn, Verdict
 from tests.loop.conftest import questions
 
 LABELLED_FIRST = {"golden_share": 0.0, "trigger_feedback": 0}
@@ -297,6 +297,8 @@ def test_verdicts_are_kept_with_what_they_rest_on(wheel):
         ({"policy": {"margin": 7}}, "margin=7"),
         ({"policy": {"level": 0.2}}, "level=0.2"),
         ({"policy": {"dial": 1}}, "dial"),
+        ({"trainer": "deep.v9"}, "no trainer called 'deep.v9'; there are: linear_text.v1"),
+        ({"policy": {"rules": ["nope.v1"]}}, "no rule called 'nope.v1'"),
     ],
 )
 def test_a_bad_declaration_is_one_line_and_changes_nothing(wheel, declaration, message):
@@ -318,5 +320,96 @@ def test_unknown_loops_interactions_and_labels(wheel):
     assert loop.status().feedback == {"thumb": 1}
     with pytest.raises(InvalidInput, match="'crad' is not a label of loop 'support'; did you mean card"):
         loop.feedback(answer.id, correction="crad")
+    with pytest.raises(NotFound, match="interaction 'x' is of loop 'support', not of 'other'"):
+        wheel.loop("other").feedback("x", correction="anything")
     with pytest.raises(InvalidInput, match="letters"):
         wheel.loop("Bad Name")
+
+
+def test_threads_that_turn_at_once_share_one_turn(wheel):
+    loop = started(wheel)
+    for i, (text, topic) in enumerate(questions(30, seed=3)):
+        loop.log(f"giraffe {text}", label=topic, id=f"g{i}")
+    gate, reports = threading.Barrier(3), []
+
+    def turn():
+        gate.wait()
+        reports.append(loop.turn())
+
+    threads = [threading.Thread(target=turn) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [report.state for report in reports] == ["closed"] * 3
+    assert all(turn.state == "closed" for turn in loop.records.find(Turn, "support"))
+    assert sum(report.interactions for report in loop.reports()) == 90
+
+
+def _until(loop, step):
+    while loop.advance("hand") != step:
+        pass
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_is_remembered_of_a_turn_forgets_who_is_erased(wheel, asked):
+    loop = started(wheel)
+    loop.predict("zebra stripes on my card", id="z", subject="ann" if asked else None)
+    loop.feedback("z", correction="zoo", subject="ann")
+    _until(loop, "label")
+    wheel.forget("ann")
+    if asked:  # as many came as went: the counts alone are as they were
+        loop.predict("something else", id="later")
+    report = loop.turn()
+    assert all(e.target != "zoo" for e in wheel.store.datasets.examples(report.dataset))
+
+
+def test_a_person_erased_while_a_model_learns_from_them_is_not_in_it(wheel, monkeypatch):
+    loop = started(wheel)
+    loop.log("zebra stripes on my card", label="zoo", id="z", subject="ann")
+    _until(loop, "dataset")
+    fit, fitted = everloop.loop.fit, []
+
+    def erased_meanwhile(job):
+        if not fitted:
+            wheel.forget("ann")
+        fitted.append({e.target for e in job.examples})
+        return fit(job)
+
+    monkeypatch.setattr(everloop.loop, "fit", erased_meanwhile)
+    report = loop.turn()
+    assert ["zoo" in targets for targets in fitted] == [True, False]
+    assert report.candidates == 1
+    assert "zoo" not in loop.models()[-1].classes
+
+
+def test_after_a_rollback_the_status_shows_the_accuracy_of_the_model_that_is_live(wheel):
+    loop = started(wheel)
+    first = loop.status()
+    for i, (text, _) in enumerate(questions(40, seed=1)):
+        loop.log(f"zebra stripes {text}", label="zoo", id=f"z{i}", split="golden" if i % 2 else "train")
+    report = loop.turn()
+    assert report.release is not None
+    assert loop.status().accuracy == report.verdict.candidate_score
+    loop.rollback()
+    status = loop.status()
+    assert status.live == first.live
+    assert (status.accuracy, status.accuracy_n) == (report.verdict.champion_score, report.verdict.n)
+    assert status.accuracy != report.verdict.candidate_score
+
+
+def test_a_label_outside_the_closed_set_that_came_too_early_to_be_refused_teaches_nothing(wheel):
+    loop = started(wheel)
+    wheel.loop("support", labels=["card", "refund", "limit"])
+    wheel.feedback([Correction(id="c", interaction="early", at=1, value="zoo")]).result()  # as the gateway takes it
+    loop.predict("zebra stripes on my card", id="early")
+    report = loop.turn()
+    assert {e.target for e in wheel.store.datasets.examples(report.dataset)} == {"card", "refund", "limit"}
+
+
+def test_an_outcome_is_counted_once_and_a_model_is_not_compared_with_itself(wheel):
+    loop = wheel.loop("support", outcome="handoffs")
+    for i in range(20):
+        loop.predict(f"question {i}", id=f"q{i}")
+        loop.feedback(f"q{i}", outcome=1.0)
+    assert loop.check().arrows[2].n == 20
