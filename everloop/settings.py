@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                     found[info.name] = msgspec.convert(text, info.type, strict=False)
                 except msgspec.ValidationError as error:
                     raise InvalidInput(f"EVERLOOP_{info.name.upper()}={text!r}: {error}") from None
+        if found.get("home") == "":
+            raise InvalidInput("home: an empty name; give a folder, like ./.everloop")
         return Settings(**found)
 
     @property

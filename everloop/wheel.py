@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from everloop import collect, curate, deploy, reading, registry
+from everloop import collect, curate, deploy, reading, registry, train
 from everloop.checking import check
 from everloop.collect import Live
-from everloop.collect.incoming import check_label, imported_label
+from everloop.collect.incoming import check_input, check_label, imported_label
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
 from everloop.loop import Workbench, advance, evidence_lease, open_turn, predictor
@@ -81,7 +81,7 @@ class Wheel:
         or a name), policy (a Policy or a mapping of the fields that differ from the default). Raises InvalidInput with
         one line for a field or value that can't be.
         """
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidInput(f"loop name {name!r}: use lower-case letters, digits, '-' and '_', at most 63")
         there = self.store.records.get(LoopSpec, name)
         if there is None or declaration:
@@ -123,6 +123,8 @@ class Wheel:
 
         Waits for a turn that is just putting a dataset version together; raises Conflict if that takes too long.
         """
+        if not isinstance(subject, str):
+            raise InvalidInput(f"subject: expected a text, got {type(subject).__name__}")
         held: list[Lease] = []
         until = time.monotonic() + _ERASE_SECONDS
         owner = f"{self.owner} forget {new_id()}"  # its own: another erasure in this process must not let go of it
@@ -226,7 +228,9 @@ class Loop(LoopReader):
         spec, limit = self.spec, self.wheel.settings.max_input_bytes
         made: list[Interaction] = []
         writes: list[msgspec.Struct] = []
-        for row in rows:
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, Mapping):
+                raise InvalidInput(f"row {number}: expected the fields of an interaction, got {type(row).__name__}")
             fields = {k: v for k, v in row.items() if k not in ("label", "split")}
             it = collect.build_interaction(spec, fields, self.wheel.pseudonyms, limit)
             made.append(it)
@@ -247,6 +251,8 @@ class Loop(LoopReader):
         if len(said) != 1:
             raise InvalidInput(f"say one thing at a time: thumb=, correction=, rating=, … (got {sorted(said)})")
         ((kind, value),) = said.items()
+        if not isinstance(interaction, str):
+            raise InvalidInput(f"say the interaction's id (answer.id), not {type(interaction).__name__}")
         known = self.records.get(Interaction, interaction)
         if known is None and not hold:
             raise NotFound(f"no interaction {interaction!r} in {self.wheel.settings.home}; if it arrives later: hold")
@@ -317,6 +323,9 @@ class Loop(LoopReader):
 
     def seal(self, inputs: Iterable[Input]) -> int:
         """Make test inputs untouchable: an equal input is never learned from. Only fingerprints are kept; how many."""
+        inputs = list(inputs)
+        for value in inputs:
+            check_input(value, self.wheel.settings.max_input_bytes)
         marks = {curate.fingerprint(value) for value in inputs}
         self.records.replace(*(
             Placement(id=mark, loop=self.name, interaction="", group=mark, split="test", turn=0) for mark in marks
@@ -367,8 +376,12 @@ def _declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
         spec = msgspec.convert(merged, LoopSpec)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"loop {there.name!r}: {' '.join(str(error).split()).replace('$.', '')}") from None
+    for label in spec.labels:
+        check_label(label, (), None)
+    if len(set(spec.labels)) < len(spec.labels):
+        raise InvalidInput(f"loop {there.name!r}: a label is there twice")
     if spec.trainer.name != "auto":
-        registry.find("trainer", spec.trainer.name)
+        train.trainer(spec.trainer)
     for rule in spec.policy.rules:
         registry.find("rule", rule)
     _check_policy(spec.policy)
@@ -380,6 +393,8 @@ def _check_policy(policy: Policy) -> None:
     for name, (low, high) in shares.items():
         if not low <= getattr(policy, name) <= high:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: must be between {low} and {high}")
+    if not policy.auto_confidence >= 0:
+        raise InvalidInput(f"policy auto_confidence={policy.auto_confidence}: must be 0 or more; above 1 means never")
     if not 0.5 <= policy.level < 1:
         raise InvalidInput(f"policy level={policy.level}: must be at least 0.5 and below 1")
     for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds"):

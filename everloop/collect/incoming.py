@@ -9,12 +9,13 @@ import msgspec
 from everloop.collect.pseudonyms import Pseudonyms
 from everloop.errors import InvalidInput, TooLarge
 from everloop.ids import new_id, now
-from everloop.types import Feedback, Input, Interaction, Label, LoopSpec
+from everloop.types import Feedback, Input, Interaction, Label, LoopSpec, Rating
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in Feedback.__args__}
 _LABELLING = ("correction", "label", "demonstration", "intervention")
 _FEEDBACK_OWN = frozenset({"loop", "kind"})
 _MAX_ID = 200
+_MAX_LABEL = 500  # characters: labels stand in every answer, on pages and in each model
 
 
 class Line(NamedTuple):
@@ -86,15 +87,22 @@ def build_feedback(
     if isinstance(fields.get("value"), bool) and kind == "thumb":
         fields["value"] = "up" if fields["value"] else "down"
     made: Feedback = _convert(fields, struct)
+    if isinstance(made, Rating) and not 0 <= made.value <= made.scale:
+        raise InvalidInput(f"rating {made.value:g}: must be between 0 and its scale, {made.scale:g}")
     if kind in _LABELLING:
         check_label(str(made.value), (labels or {}).get(loop or "", ()), loop)
     return made
 
 
-def check_label(value: str, labels: tuple[str, ...], loop: str | None) -> None:
-    """Raise InvalidInput, with the nearest labels, if `value` is blank or outside the closed set `labels`."""
-    if not value.strip():
+def check_label(value: Any, labels: tuple[str, ...], loop: str | None) -> None:
+    """Raise InvalidInput if `value` is no text, blank, too long, or (with the nearest labels) outside the set `labels`.
+
+    An empty set is open.
+    """
+    if not _text(value, "label").strip():
         raise InvalidInput("a label can't be blank")
+    if len(value) > _MAX_LABEL:
+        raise InvalidInput(f"a label of {len(value):,} characters; at most {_MAX_LABEL} are possible")
     if labels and value not in labels:
         near = difflib.get_close_matches(value, labels, n=3, cutoff=0.4) or list(labels[:3])
         raise InvalidInput(f"{_short(value)} is not a label of loop {loop!r}; did you mean {' or '.join(near)}?")
@@ -110,6 +118,8 @@ def check_input(value: Input, max_bytes: int) -> None:
         size = len(value) if isinstance(value, str) and len(value) * 4 <= max_bytes else len(msgspec.json.encode(value))
     except UnicodeEncodeError:
         raise InvalidInput("input: not valid Unicode (an unpaired surrogate)") from None
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise InvalidInput(f"input: can't be written as JSON: {_one_line(error)}") from None
     if size > max_bytes:
         raise TooLarge(f"input is {size:,} bytes; the limit is {max_bytes:,} (EVERLOOP_MAX_INPUT_BYTES)")
 
@@ -149,7 +159,7 @@ def _convert(fields: Mapping[str, Any], struct: Any) -> Any:
         return made
     except msgspec.ValidationError as error:
         raise InvalidInput(_one_line(error)) from None
-    except (UnicodeEncodeError, OverflowError, RecursionError) as error:
+    except (UnicodeEncodeError, OverflowError, RecursionError, TypeError) as error:
         raise InvalidInput(f"can't be stored: {_one_line(error)}") from None
 
 

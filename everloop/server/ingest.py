@@ -80,8 +80,6 @@ class Ingest:
             made = build_interaction(spec, given, self._wheel.pseudonyms, limit)
             if label is None:
                 return [made]
-            if not isinstance(label, str):
-                raise InvalidInput(f"label: expected a text, got {type(label).__name__}")
             check_label(label, spec.labels, spec.name)
             return [made, imported_label(made, label, split)]
 

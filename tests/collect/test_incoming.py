@@ -3,6 +3,7 @@
 import math
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,6 +75,8 @@ def test_a_label_outside_the_closed_set_is_refused_with_the_nearest():
         (["a"], InvalidInput, "numbers only"),
         ([True], InvalidInput, "numbers only"),
         ("\ud800", InvalidInput, "surrogate"),
+        ({"a": object()}, InvalidInput, "JSON"),
+        ([np.float64(1.0)], InvalidInput, "JSON"),
         (None, InvalidInput, 'needs an "input"'),
     ],
 )
@@ -131,3 +134,17 @@ def test_subjects_are_pseudonyms_of_this_installation_alone(tmp_path):
 def test_without_a_model_it_abstains():
     made = answer(SPEC, None, {"input": "where is my card", "subject": "ann"}, KEY)
     assert (made.output, made.model, made.propensity) == (None, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"kind": "rating", "value": 9}, "between 0 and its scale, 5"),
+        ({"kind": "rating", "value": -1}, "between 0"),
+        ({"kind": "rating", "value": 1, "scale": 0}, "its scale, 0"),
+        ({"kind": "correction", "value": "x" * 501}, "501 characters"),
+    ],
+)
+def test_values_that_cannot_be(said, says):
+    with pytest.raises(InvalidInput, match=says):
+        build_feedback({"interaction": "i", **said}, KEY)

@@ -297,6 +297,10 @@ def test_verdicts_are_kept_with_what_they_rest_on(wheel):
         ({"policy": {"margin": 7}}, "margin=7"),
         ({"policy": {"level": 0.2}}, "level=0.2"),
         ({"policy": {"dial": 1}}, "dial"),
+        ({"labels": ["a", "a"]}, "a label is there twice"),
+        ({"labels": ["a", " "]}, "a label can't be blank"),
+        ({"policy": {"auto_confidence": -1}}, "auto_confidence=-1"),
+        ({"trainer": {"name": "linear_text.v1", "args": {"depth": 3}}}, "linear_text.v1 can't be made with"),
         ({"trainer": "deep.v9"}, "no trainer called 'deep.v9'; there are: linear_text.v1"),
         ({"policy": {"rules": ["nope.v1"]}}, "no rule called 'nope.v1'"),
     ],
@@ -413,3 +417,23 @@ def test_an_outcome_is_counted_once_and_a_model_is_not_compared_with_itself(whee
         loop.predict(f"question {i}", id=f"q{i}")
         loop.feedback(f"q{i}", outcome=1.0)
     assert loop.check().arrows[2].n == 20
+
+
+@pytest.mark.parametrize(
+    ("misuse", "says"),
+    [
+        (
+            lambda loop: loop.feedback(loop.predict("hello"), thumb="up"),
+            r"id \(answer.id\), not Interaction",
+        ),
+        (lambda loop: loop.log("hello", label=3), "label: expected a text, got int"),
+        (lambda loop: loop.log_many(["hello"]), "row 1: expected the fields of an interaction, got str"),
+        (lambda loop: loop.seal([3]), "input: expected a text"),
+        (lambda loop: loop.wheel.forget(None), "subject: expected a text"),
+        (lambda loop: loop.wheel.loop(3), "loop name 3"),
+        (lambda _: everloop.open(""), "home: an empty name"),
+    ],
+)
+def test_a_slip_in_a_program_is_one_line_that_says_what_to_write(wheel, misuse, says):
+    with pytest.raises(InvalidInput, match=says):
+        misuse(wheel.loop("support"))
