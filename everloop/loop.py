@@ -69,6 +69,23 @@ class Workbench:
         self.owner = owner
         self.lease_seconds = lease_seconds
         self.memory: dict[str, tuple[Any, Any]] = {}
+        self._held: list[Lease] = []
+
+    @contextmanager
+    def holding(self, lease: Lease) -> Iterator[Lease]:
+        """Give the lease back at the end of the work, or when `let_go` says so."""
+        self._held.append(lease)
+        try:
+            yield lease
+        finally:
+            self._held.remove(lease)
+            with suppress(LeaseLost):
+                self.store.records.unlease(lease)
+
+    def let_go(self) -> None:
+        """Give back what is held, so that another worker can go on at once; work still at it is fenced off."""
+        for lease in tuple(self._held):
+            self.store.records.unlease(lease)
 
     def remember(self, what: str, key: Any, make: Any) -> Any:
         """The value made for `key` last time, or `make()`; one value is kept for each `what`."""
@@ -563,10 +580,9 @@ def _leased(bench: Workbench, name: str) -> Iterator[Lease | None]:
 
     keeper = threading.Thread(target=renew, name=f"lease {name}", daemon=True)
     keeper.start()
-    try:
-        yield lease
-    finally:
-        stop.set()
-        keeper.join()
-        with suppress(LeaseLost):
-            bench.store.records.unlease(lease)
+    with bench.holding(lease):
+        try:
+            yield lease
+        finally:
+            stop.set()
+            keeper.join()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -71,7 +72,12 @@ class Wheel:
         self.close()
 
     def close(self) -> None:
-        """Finish what was submitted and close the store."""
+        """Finish what was submitted and close the store; a turn at work here goes on elsewhere."""
+        with self._lock:
+            loops = list(self._loops.values())
+        with suppress(EverloopError):  # closed already, or a full disk: the leases run out by themselves
+            for loop in loops:
+                loop.let_go()
         self.store.close()
 
     def loop(self, name: str, **declaration: Any) -> "Loop":
@@ -282,6 +288,10 @@ class Loop(LoopReader):
         """Do the next step of the turn, if there is one to do; its name. See `everloop.loop.advance`."""
         with self._turning:
             return advance(self._bench, self.spec, trigger)
+
+    def let_go(self) -> None:
+        """Leave the turn to other workers: a step still at work here writes nothing."""
+        self._bench.let_go()
 
     def turn(self, told: Callable[[Turn], None] = lambda _: None) -> TurnReport:
         """Open a turn by hand if none is open, go on until it is closed, and report it.

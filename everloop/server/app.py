@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version as installed
 
@@ -33,7 +33,8 @@ from everloop.wheel import open as open_wheel
 
 THREADS = 8  # for reports, pages, slow models: more would only queue for the interpreter
 SWITCH = 0.001  # seconds a thread keeps the interpreter: while a turn computes, this halves the p99 of answers
-GRACE = 5  # seconds a stop waits for requests, and then for the worker's step
+GRACE = 5  # seconds a stop waits for requests
+STEP_GRACE = 2  # and then for the worker's step, which any worker can do again
 
 _TAKEN = ((200, "All of it was known already, or every line of the batch was taken."), (201, "New, and on disk."),
           (202, "On disk, and held until its interaction comes."), (207, "Some lines were taken, others refused."),
@@ -59,7 +60,7 @@ def create_app(wheel: Wheel, *, worker: bool = True) -> Starlette:
             turning.start()
         yield
         if turning is not None:
-            turning.stop(GRACE)
+            turning.stop(STEP_GRACE)
         threads.shutdown(wait=False, cancel_futures=True)
 
     async def unknown(request: Request, error: Exception) -> Response:
@@ -136,9 +137,10 @@ def table(handlers: tuple[Ingest, Declaring, Turning, Pages], version: str) -> t
     return tuple(made)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
     """Serve pages and API and turn the loops until stopped (Ctrl-C, SIGTERM). One process.
 
+    `ready` is called once the address and the folder are had.
     Exits with status 1 and one line if the address can't be had. Raises StoreError if the folder can't be used.
     """
     listening = _listen(settings.host, settings.port)
@@ -146,6 +148,7 @@ def serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the wheel is closed below
     sys.setswitchinterval(SWITCH)
     with listening, open_wheel(settings=settings) as wheel:
+        ready()
         config = uvicorn.Config(
             create_app(wheel), loop="auto", http="httptools", ws="none", access_log=False, log_config=None,
             log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False, proxy_headers=False,

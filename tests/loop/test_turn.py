@@ -1,6 +1,7 @@
 """The wheel turns: from the first correction to a better model, interrupted anywhere, by whomever."""
 
 import threading
+import time
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import everloop
 from everloop.curate.inputs import fingerprint
 from everloop.curate.near_duplicates import grams, jaccard
-from everloop.errors import Conflict, InvalidInput, LeaseLost, NotFound
+from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.loop import STEPS, Workbench, advance
 from everloop.types import Correction, Drop, Placement, Release, Review, Turn, Verdict
 from tests.loop.conftest import questions
@@ -437,3 +438,34 @@ def test_an_outcome_is_counted_once_and_a_model_is_not_compared_with_itself(whee
 def test_a_slip_in_a_program_is_one_line_that_says_what_to_write(wheel, misuse, says):
     with pytest.raises(InvalidInput, match=says):
         misuse(wheel.loop("support"))
+
+
+def test_a_wheel_that_is_closed_in_the_middle_of_a_step_leaves_the_turn_to_the_next_at_once(wheel, monkeypatch):
+    loop = started(wheel)
+    loop.log("zebra stripes", label="zoo")
+    _until(loop, "dataset")
+    fit, learning, closed, ended = everloop.loop.fit, threading.Event(), threading.Event(), []
+
+    def slow(job):
+        learning.set()
+        closed.wait(30)
+        return fit(job)
+
+    def step():
+        try:
+            loop.advance()
+        except EverloopError as error:
+            ended.append(error)
+
+    monkeypatch.setattr(everloop.loop, "fit", slow)
+    worker = threading.Thread(target=step)
+    worker.start()
+    assert learning.wait(10)
+    wheel.close()
+    closed.set()
+    with everloop.open(wheel.settings.home) as again:
+        begun = time.monotonic()
+        assert again.get("support").turn().candidates == 1
+        assert time.monotonic() - begun < wheel.settings.lease_seconds / 3
+    worker.join(30)
+    assert len(ended) == 1
