@@ -1,8 +1,10 @@
 """``everloop demo``: turn the wheel on real data, and measure it from outside on rows the wheel never sees."""
 
 import argparse
+import re
 import shutil
 import time
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ _MARK = "demo.json"
 _HOME = "./.everloop-demo"
 _SEEN = 0.35  # of the true labels that may be seen in any form
 _LEASE = 3.0  # seconds until a run takes over from one that was killed
+_WIDE = 110  # columns of a terminal from which the whole table fits
 _BATCH = 64  # answers on their way to the disk at once, as if so many users asked at the same time
 
 
@@ -135,9 +138,19 @@ def _prepared(home: Path, args: argparse.Namespace) -> Path:
 
 def _declared(wheel: Wheel, plan: Plan) -> Loop:
     return wheel.loop(
-        plan.data.name.lower().replace(" ", "-"), signal="people correct the answer or say whether it was right",
+        _named(plan.data.name), signal="people correct the answer or say whether it was right",
         capability="accuracy", labels=list(plan.people.classes), policy=plan.policy,
     )  # fmt: skip
+
+
+def _named(data: str) -> str:
+    """A loop's name from whatever somebody's file is called.
+
+    >>> _named("Mé data (1)"), _named("数据")
+    ('me-data-1', 'demo')
+    """
+    plain = unicodedata.normalize("NFKD", data).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9_]+", "-", plain).strip("-_")[:63] or "demo"
 
 
 def _start(loop: Loop, plan: Plan) -> None:
@@ -279,11 +292,21 @@ def _print(console: Console, result: dict[str, Any], home: Path) -> None:
          r["auto_labelled"], _told(r), shown(r["test_accuracy"]), r["seconds"])
         for r in result["turns"]
     ]  # fmt: skip
-    console.table(
-        ("turn", "came in", "feedback", "kept", "dropped", "by people", "by machine", "candidate", "live on test rows",
-         "s"),
-        table,
-    )  # fmt: skip
+    names = (
+        "turn",
+        "came in",
+        "feedback",
+        "kept",
+        "dropped",
+        "people",
+        "machine",
+        "candidate",
+        "live on test rows",
+        "s",
+    )
+    whole = not console.terminal or shutil.get_terminal_size().columns >= _WIDE
+    shown_columns = range(len(names)) if whole else (0, 1, 5, 6, 7, 8)
+    console.table([names[i] for i in shown_columns], [[row[i] for i in shown_columns] for row in table])
     turns = result["turns"]
     console.say()
     console.facts([

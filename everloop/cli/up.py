@@ -25,17 +25,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
     check_address(settings.host, settings.port)
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{shown}:{settings.port}"
-    console.document({"address": address, "home": str(settings.folder.resolve())})
-    console.say(f"everloop on {address}")
-    console.facts([
-        ("pages", f"{address}/"),
-        ("API", f"{address}/docs"),
-        ("folder", str(settings.folder.resolve())),
-        ("access", "open, no keys: loopback only"),
-        ("stop", "Ctrl-C"),
-    ])  # fmt: skip
-    console.close()
-    serve(settings)
+
+    def told() -> None:
+        console.document({"address": address, "home": str(settings.folder.resolve())})
+        console.say(f"everloop on {address}")
+        console.facts([
+            ("pages", f"{address}/"),
+            ("API", f"{address}/docs"),
+            ("folder", str(settings.folder.resolve())),
+            ("access", "open, no keys: loopback only"),
+            ("stop", "Ctrl-C"),
+        ])  # fmt: skip
+        console.close()
+
+    serve(settings, told)
     return 0
 
 
