@@ -59,7 +59,7 @@ format: $(VENV)/.test
 # New pins: take the newest of everything in a venv of its own, run the tests with it, then commit the file.
 constraints:
 	@rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
-	@$(VENV)-pins/bin/pip install -qq --disable-pip-version-check -e '.[test,browser,lint]'
+	@$(VENV)-pins/bin/pip install -qq --disable-pip-version-check -e '.[test,browser,lint,pii]'
 	@{ grep '^#' constraints.txt; $(VENV)-pins/bin/pip freeze --exclude-editable | grep -v '^#'; } > $(VENV)-pins/new.txt
 	@mv $(VENV)-pins/new.txt constraints.txt && rm -rf $(VENV)-pins && echo "constraints.txt is new: make test"
 

@@ -17,6 +17,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8700  # and its port
     worker_seconds: float = 1.0  # how often the worker looks for work
     lease_seconds: float = 30.0  # a worker silent for so long has lost its work to another
+    redact: bool = True  # take private data out of texts before anything is written
     max_body_bytes: int = 8_000_000  # a request larger than this is refused
     max_input_bytes: int = 1_000_000  # so is a single input larger than this, as JSON
 

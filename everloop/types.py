@@ -28,7 +28,7 @@ class Spec(Struct, frozen=True, gc=False, kw_only=True):
 class Policy(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """How one loop's turn behaves; every dial of a loop is here."""
 
-    rules: tuple[str, ...] = ()  # curation rules in order; empty means the built-in order
+    rules: tuple[str, ...] = ()  # curation rules in order; empty means the built-in order; no_consent.v1 always holds
     near_duplicate: float = 0.7  # similarity from which two inputs are twins (text: 4-gram Jaccard)
     golden_share: float = 0.05  # share of new near-duplicate groups set aside for evaluation, for ever
     golden_source: Literal["traffic", "feedback"] = "traffic"  # which set-aside rows people label; "feedback" is
@@ -81,6 +81,7 @@ class Interaction(Struct, frozen=True, gc=False, kw_only=True):
     subject: str | None = None  # keyed pseudonym of the person
     session: str | None = None
     consent: tuple[str, ...] = ("service", "improve")  # purposes the person agreed to
+    redacted: dict[str, int] = field(default_factory=dict)  # how often each type of private data was taken out
     cost: float = 0.0  # in the loop's currency
     latency_ms: float = 0.0
 
@@ -94,6 +95,7 @@ class FeedbackFields(Struct, frozen=True, gc=False, kw_only=True):
     loop: str | None = None  # filled in when it is joined to its interaction
     subject: str | None = None  # keyed pseudonym of who says it
     source: Literal["user", "reviewer", "import", "system"] = "user"
+    redacted: dict[str, int] = field(default_factory=dict)  # how often each type of private data was taken out
 
 
 class Thumb(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="thumb"):
@@ -213,7 +215,7 @@ class Placement(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Drop(Struct, frozen=True, gc=False, kw_only=True):
-    """A thing curation left out, and why; reversible."""
+    """A thing curation left out, and why; reversible, unless consent or an honest evaluation hangs on it."""
 
     id: str  # the interaction's id
     loop: str

@@ -19,6 +19,7 @@ from everloop.collect.incoming import check_input, check_label, imported_label
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
 from everloop.loop import Workbench, advance, evidence_lease, open_turn, predictor
+from everloop.redact import BUILT_IN
 from everloop.report import Check, Point, Status, TurnReport
 from everloop.settings import Settings
 from everloop.store import Erased, Receipt, Store, open_store
@@ -41,9 +42,11 @@ from everloop.types import (
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced
+_MAX_NAME = 200  # characters of who answers a review
 _PAUSE = 0.1  # seconds between two looks at what another worker does
 _ERASE_SECONDS = 120.0  # how long an erasure waits for a dataset version to be finished
-_PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified")  # honest evaluation hangs on them
+# Drops that nobody can take back: honest evaluation hangs on most of them, and consent is the person's alone to give.
+_PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified", "no_consent")
 
 
 def open(home: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> "Wheel":
@@ -60,7 +63,11 @@ class Wheel:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.store: Store = open_store(settings.folder)
-        self.pseudonyms = collect.Pseudonyms.of_folder(settings.folder)
+        self.door = collect.Door(
+            collect.Pseudonyms.of_folder(settings.folder),
+            recognisers=BUILT_IN if settings.redact else (),
+            max_input_bytes=settings.max_input_bytes,
+        )
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._loops: dict[str, Loop] = {}
         self._lock = threading.Lock()
@@ -142,7 +149,7 @@ class Wheel:
                         raise Conflict(f"loop {loop.name!r} is putting a dataset version together; try again soon")
                     time.sleep(0.1)
                 held.append(lease)
-            return self.store.records.erase(self.pseudonyms.of(subject) or subject)
+            return self.store.records.erase(self.door.pseudonyms.of(subject) or subject)
         finally:
             for lease in held:
                 self.store.records.unlease(lease)
@@ -210,8 +217,7 @@ class Loop(LoopReader):
 
     def answer(self, input: Input, **given: Any) -> Interaction:
         """The live model's answer, not stored. `given` may be subject, session, context, id, consent, at."""
-        limit = self.wheel.settings.max_input_bytes
-        return collect.answer(self.spec, self.live(), {"input": input, **given}, self.wheel.pseudonyms, limit)
+        return collect.answer(self.spec, self.live(), {"input": input, **given}, self.wheel.door)
 
     def predict(self, input: Input, **given: Any) -> Interaction:
         """Answer and store; durable on return. An id that was answered before gets the answer it got then."""
@@ -231,14 +237,14 @@ class Loop(LoopReader):
 
     def log_many(self, rows: Iterable[Mapping[str, Any]]) -> list[Interaction]:
         """Store many (fields of an interaction, and label, split) in one commit: all or none."""
-        spec, limit = self.spec, self.wheel.settings.max_input_bytes
+        spec = self.spec
         made: list[Interaction] = []
         writes: list[msgspec.Struct] = []
         for number, row in enumerate(rows, start=1):
             if not isinstance(row, Mapping):
                 raise InvalidInput(f"row {number}: expected the fields of an interaction, got {type(row).__name__}")
             fields = {k: v for k, v in row.items() if k not in ("label", "split")}
-            it = collect.build_interaction(spec, fields, self.wheel.pseudonyms, limit)
+            it = collect.build_interaction(spec, fields, self.wheel.door)
             made.append(it)
             writes.append(it)
             if row.get("label") is not None:
@@ -268,7 +274,7 @@ class Loop(LoopReader):
         given = {"kind": kind, "interaction": interaction, "value": value,
                  **{k: v for k, v in extra.items() if v is not None}}  # fmt: skip
         labels = {self.name: self.spec.labels}
-        return self.records.put(collect.build_feedback(given, self.wheel.pseudonyms, labels, self.name))[0]
+        return self.records.put(collect.build_feedback(given, self.wheel.door, labels, self.name))[0]
 
     def annotate(self, review: str, value: str, *, annotator: str = "me", rationale: str | None = None,
                  seconds: float | None = None) -> Annotation:  # fmt: skip
@@ -277,6 +283,8 @@ class Loop(LoopReader):
         if found is None or found.loop != self.name:
             raise NotFound(f"no review {review!r} in loop {self.name!r}; see: everloop review {self.name}")
         check_label(value, self.spec.labels, self.name)
+        if not (0 < len(annotator) <= _MAX_NAME and annotator.isprintable()):
+            raise InvalidInput(f"annotator: must be 1 to {_MAX_NAME} printable characters")
         note = Annotation(
             id=f"{review}.{annotator}", loop=self.name, review=review, interaction=found.interaction,
             annotator=annotator, value=value, rationale=rationale, seconds=seconds, at=now(),
@@ -326,7 +334,10 @@ class Loop(LoopReader):
         if drop is None or drop.loop != self.name:
             raise NotFound(f"nothing was dropped of interaction {interaction!r}")
         if drop.reason in _PROTECTED:
-            raise InvalidInput(f"a drop for {drop.reason!r} keeps the golden and test rows honest; it can't be undone")
+            why = (
+                "is the person's own choice" if drop.reason == "no_consent" else "keeps the golden and test rows honest"
+            )
+            raise InvalidInput(f"a drop for {drop.reason!r} {why}; it can't be undone")
         undone = msgspec.structs.replace(drop, undone=True)
         self.records.replace(undone)
         return undone
@@ -336,7 +347,10 @@ class Loop(LoopReader):
         inputs = list(inputs)
         for value in inputs:
             check_input(value, self.wheel.settings.max_input_bytes)
-        marks = {curate.fingerprint(value) for value in inputs}
+        given = [{"input": value} for value in inputs]
+        for fields in given:
+            self.wheel.door.clean(fields, ("input",))  # what they are compared with has been redacted, too
+        marks = {curate.fingerprint(fields["input"]) for fields in given}
         self.records.replace(*(
             Placement(id=mark, loop=self.name, interaction="", group=mark, split="test", turn=0) for mark in marks
         ))  # fmt: skip

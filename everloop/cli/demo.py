@@ -198,7 +198,7 @@ def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
 
 
 def _stream(loop: Loop, plan: Plan, traffic: Sequence[int]) -> None:
-    records, pseudonyms = loop.wheel.store.records, loop.wheel.pseudonyms
+    records, door = loop.wheel.store.records, loop.wheel.door
     for start in range(0, len(traffic), _BATCH):
         writes: list[Interaction | Feedback] = []
         for row in traffic[start : start + _BATCH]:
@@ -208,7 +208,7 @@ def _stream(loop: Loop, plan: Plan, traffic: Sequence[int]) -> None:
             writes.append(answer)
             if said is not None:
                 given = {**said, "id": f"{id}.said", "interaction": id, "subject": f"user-{row}"}
-                writes.append(build_feedback(given, pseudonyms))
+                writes.append(build_feedback(given, door))
         records.put(*writes)
 
 

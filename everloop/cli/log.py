@@ -81,7 +81,7 @@ def _imports(args: argparse.Namespace, wheel: Wheel, ignored: dict[str, None]) -
             if label is not None:
                 check_label(label, spec.labels, spec.name)
             given.setdefault("id", _id_of(spec, given, label, seen))
-            made = build_interaction(spec, given, wheel.pseudonyms, wheel.settings.max_input_bytes)
+            made = build_interaction(spec, given, wheel.door)
             yield Import(made, None if label is None else imported_label(made, label, split))
         except UserError as error:
             raise type(error)(f"{args.file}, line {row.line}: {error}") from None

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from everloop.collect.door import Door
 from everloop.collect.incoming import build_interaction
-from everloop.collect.pseudonyms import Pseudonyms
 from everloop.types import Alternative, Interaction, LoopSpec
 
 _ALTERNATIVES = 4  # next best answers kept with each interaction: enough for curation to weigh a correction
@@ -33,15 +33,13 @@ class Live(NamedTuple):
     propensity: float = 1.0
 
 
-def answer(
-    spec: LoopSpec, live: Live | None, given: Mapping[str, Any], pseudonyms: Pseudonyms, max_bytes: int = 1_000_000
-) -> Interaction:
+def answer(spec: LoopSpec, live: Live | None, given: Mapping[str, Any], door: Door) -> Interaction:
     """The interaction that answers `given` (input, subject, session, context, …); nothing is stored yet.
 
     Without a live model its output is None: it abstains. Raises InvalidInput for what the model can't take.
     """
     started = time.perf_counter()
-    asked = build_interaction(spec, given, pseudonyms, max_bytes)
+    asked = build_interaction(spec, given, door)
     if live is None:
         return _finish(asked, started)
     row = live.predictor.probabilities([asked.input])[0]

@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from everloop.collect.pseudonyms import Pseudonyms
+from everloop.collect.door import Door
 from everloop.errors import InvalidInput, TooLarge
 from everloop.ids import new_id, now
 from everloop.types import Feedback, Input, Interaction, Label, LoopSpec, Rating
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in Feedback.__args__}
 _LABELLING = ("correction", "label", "demonstration", "intervention")
-_FEEDBACK_OWN = frozenset({"loop", "kind"})
+_WRITTEN = ("rationale", "note", "goal", "case", "steps", "outcome")  # what people write in their own words
+_FEEDBACK_OWN = frozenset({"loop", "kind", "redacted"})
 _MAX_ID = 200
 _MAX_LABEL = 500  # characters: labels stand in every answer, on pages and in each model
 
@@ -42,34 +43,34 @@ def parse_lines(body: bytes) -> Iterator[Line]:
         yield Line(number, value, None)
 
 
-def build_interaction(
-    spec: LoopSpec, given: Mapping[str, Any], pseudonyms: Pseudonyms, max_bytes: int = 1_000_000
-) -> Interaction:
+def build_interaction(spec: LoopSpec, given: Mapping[str, Any], door: Door) -> Interaction:
     """An interaction of loop `spec` from what a client sent; id and time are made where absent.
 
-    Raises InvalidInput with one line that names the field, TooLarge if the input is over `max_bytes` as JSON.
+    Private data is redacted from the input and the context. Raises InvalidInput with one line that names the field,
+    TooLarge if the input is over the door's limit as JSON.
     """
-    fields = {key: value for key, value in given.items() if value is not None}
+    fields = {key: value for key, value in given.items() if value is not None and key != "redacted"}
     if "input" not in fields:
         raise InvalidInput('an interaction needs an "input"')
-    check_input(fields["input"], max_bytes)
+    check_input(fields["input"], door.max_input_bytes)
     fields.setdefault("id", new_id())
     fields.setdefault("at", now())
     fields["loop"] = spec.name
     if "subject" in fields:
-        fields["subject"] = pseudonyms.of(_text(fields["subject"], "subject"))
+        fields["subject"] = door.pseudonyms.of(_text(fields["subject"], "subject"))
     _check_known(fields, Interaction)
+    fields["redacted"] = door.clean(fields, ("input", "context"))
     made: Interaction = _convert(fields, Interaction)
     return made
 
 
 def build_feedback(
-    given: Mapping[str, Any], pseudonyms: Pseudonyms, labels: Mapping[str, tuple[str, ...]] | None = None,
-    loop: str | None = None,
+    given: Mapping[str, Any], door: Door, labels: Mapping[str, tuple[str, ...]] | None = None, loop: str | None = None
 ) -> Feedback:  # fmt: skip
     """Feedback of any kind from what a client sent; `kind` says which. Id and time are made where absent.
 
-    `labels` maps loops to their closed sets of labels; with `loop` known, a label outside its set is refused.
+    `labels` maps loops to their closed sets of labels; with `loop` known, a label outside its set is refused. Private
+    data is redacted from what people wrote: rationale, note, comment, steps, and a label of an open set.
     Raises InvalidInput with one line that names the field.
     """
     kind = given.get("kind")
@@ -82,15 +83,18 @@ def build_feedback(
     fields.setdefault("id", new_id())
     fields.setdefault("at", now())
     if "subject" in fields:
-        fields["subject"] = pseudonyms.of(_text(fields["subject"], "subject"))
+        fields["subject"] = door.pseudonyms.of(_text(fields["subject"], "subject"))
     _check_known(fields, struct)
+    closed = (labels or {}).get(loop or "", ())
+    written = (*_WRITTEN, "value") if kind == "comment" or (kind in _LABELLING and not closed) else _WRITTEN
+    fields["redacted"] = door.clean(fields, written)
     if isinstance(fields.get("value"), bool) and kind == "thumb":
         fields["value"] = "up" if fields["value"] else "down"
     made: Feedback = _convert(fields, struct)
     if isinstance(made, Rating) and not 0 <= made.value <= made.scale:
         raise InvalidInput(f"rating {made.value:g}: must be between 0 and its scale, {made.scale:g}")
     if kind in _LABELLING:
-        check_label(str(made.value), (labels or {}).get(loop or "", ()), loop)
+        check_label(str(made.value), closed, loop)
     return made
 
 

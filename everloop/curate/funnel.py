@@ -6,7 +6,7 @@ from typing import NamedTuple
 from everloop import registry
 from everloop.curate.inputs import fingerprint
 from everloop.curate.placing import Newcomer, place
-from everloop.curate.rules import DEFAULT_ORDER, Context, Rule, reason
+from everloop.curate.rules import CONSENT, DEFAULT_ORDER, Context, Rule, reason
 from everloop.curate.statements import statements
 from everloop.types import Annotation, Drop, Evidence, Feedback, Interaction, Label, Placement, Policy, Split, Statement
 
@@ -45,7 +45,10 @@ def run(loop: str, turn: int, interactions: Iterable[Interaction], known: Known,
 
     The result depends on the arguments alone. Raises InvalidInput for a rule nobody registered.
     """
-    rules: list[Rule] = [registry.find("rule", name) for name in policy.rules or DEFAULT_ORDER]
+    names = policy.rules or DEFAULT_ORDER
+    if CONSENT not in names:  # the order is configuration; whether people are asked is not
+        names = (CONSENT, *names)
+    rules: list[Rule] = [registry.find("rule", name) for name in names]
     at_door = [rule for rule in rules if rule.on == "interaction"]
     counts = dict.fromkeys((reason(rule.name) for rule in rules), 0)
     drops: list[Drop] = []

@@ -96,8 +96,9 @@ def ballot(statements: tuple[Statement, ...]) -> dict[str, int]:
     return votes
 
 
+CONSENT = "no_consent.v1"  # no order of rules is without it
 BUILT_IN = (
-    Rule("no_consent.v1", "interaction", _no_consent, "the person did not agree that it may be learned from"),
+    Rule(CONSENT, "interaction", _no_consent, "the person did not agree that it may be learned from"),
     Rule("invalid.v1", "interaction", _invalid, "not finite, or not the kind or length of input this loop takes"),
     Rule("empty.v1", "interaction", _empty, "nothing in it"),
     Rule("sealed.v1", "interaction", _sealed, "the same as a sealed test row"),

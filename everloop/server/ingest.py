@@ -73,11 +73,11 @@ class Ingest:
     async def log(self, call: Call) -> Reply:
         """Interactions that were answered elsewhere, one or many, with the right label where it is known."""
         loop = self._wheel.get(call.params["name"])
-        spec, limit = loop.spec, self._wheel.settings.max_input_bytes
+        spec = loop.spec
 
         def build(given: dict[str, Any]) -> list[msgspec.Struct]:
             label, split = given.pop("label", None), given.pop("split", None)
-            made = build_interaction(spec, given, self._wheel.pseudonyms, limit)
+            made = build_interaction(spec, given, self._wheel.door)
             if label is None:
                 return [made]
             check_label(label, spec.labels, spec.name)
@@ -94,7 +94,7 @@ class Ingest:
         if closed and isinstance(given.get("interaction"), str):
             known = self._records.get(Interaction, given["interaction"])
             loop = known.loop if known else None
-        return [build_feedback(given, self._wheel.pseudonyms, closed, loop)]
+        return [build_feedback(given, self._wheel.door, closed, loop)]
 
     def _closed(self) -> Mapping[str, tuple[str, ...]]:
         """The closed sets of labels by loop; most installations have none, and then nothing needs to be looked up."""

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everloop.collect import Pseudonyms, answer, build_feedback, build_interaction, parse_lines
+from everloop.collect import Door, Pseudonyms, answer, build_feedback, build_interaction, parse_lines
 from everloop.errors import EverloopError, InvalidInput, StoreError, TooLarge
 from everloop.types import LoopSpec
 
-KEY = Pseudonyms(b"k" * 32)
+DOOR = Door(Pseudonyms(b"k" * 32))
 SPEC = LoopSpec(name="support", labels=("card", "refund"))
 
 EVERY_KIND = [
@@ -32,7 +32,7 @@ EVERY_KIND = [
 
 @pytest.mark.parametrize("given_", EVERY_KIND, ids=lambda g: str(g["kind"]))
 def test_every_kind_of_feedback_is_taken_and_comes_back_from_its_bytes(given_):
-    made = build_feedback({**given_, "interaction": "i1", "subject": "ann"}, KEY)
+    made = build_feedback({**given_, "interaction": "i1", "subject": "ann"}, DOOR)
     assert made.subject.startswith("s_")
     assert "ann" not in msgspec.json.encode(made).decode()
     assert msgspec.json.decode(msgspec.json.encode(made), type=type(made)) == made
@@ -57,14 +57,14 @@ def test_every_kind_of_feedback_is_taken_and_comes_back_from_its_bytes(given_):
 )
 def test_what_is_wrong_is_said_in_one_line(given_, says):
     with pytest.raises(InvalidInput, match=says) as caught:
-        build_feedback(given_, KEY)
+        build_feedback(given_, DOOR)
     assert "\n" not in str(caught.value)
 
 
 def test_a_label_outside_the_closed_set_is_refused_with_the_nearest():
     given_ = {"kind": "correction", "interaction": "i", "value": "crad"}
     with pytest.raises(InvalidInput, match="did you mean card"):
-        build_feedback(given_, KEY, {"support": SPEC.labels}, "support")
+        build_feedback(given_, DOOR, {"support": SPEC.labels}, "support")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_label_outside_the_closed_set_is_refused_with_the_nearest():
 )
 def test_inputs_that_cannot_be(value, error, says):
     with pytest.raises(error, match=says):
-        build_interaction(SPEC, {"input": value}, KEY)
+        build_interaction(SPEC, {"input": value}, DOOR)
 
 
 json_values = st.recursive(
@@ -96,7 +96,7 @@ field_names = st.sampled_from(["kind", "interaction", "value", "id", "at", "subj
 @given(st.dictionaries(field_names | st.text(max_size=5), json_values | st.sampled_from(["thumb", "vote"])))
 @settings(max_examples=300, deadline=None)
 def test_garbage_is_refused_in_one_line_or_taken_whole(given_):
-    for build in (lambda: build_feedback(given_, KEY), lambda: build_interaction(SPEC, given_, KEY)):
+    for build in (lambda: build_feedback(given_, DOOR), lambda: build_interaction(SPEC, given_, DOOR)):
         try:
             made = build()
         except EverloopError as error:
@@ -132,7 +132,7 @@ def test_subjects_are_pseudonyms_of_this_installation_alone(tmp_path):
 
 
 def test_without_a_model_it_abstains():
-    made = answer(SPEC, None, {"input": "where is my card", "subject": "ann"}, KEY)
+    made = answer(SPEC, None, {"input": "where is my card", "subject": "ann"}, DOOR)
     assert (made.output, made.model, made.propensity) == (None, None, 1.0)
 
 
@@ -147,4 +147,21 @@ def test_without_a_model_it_abstains():
 )
 def test_values_that_cannot_be(said, says):
     with pytest.raises(InvalidInput, match=says):
-        build_feedback({"interaction": "i", **said}, KEY)
+        build_feedback({"interaction": "i", **said}, DOOR)
+
+
+def test_private_data_is_gone_before_anything_is_written():
+    given_ = {"input": "mail ada@example.org about card 4242 4242 4242 4242", "context": {"ip": "203.0.113.7", "n": 3}}
+    made = build_interaction(SPEC, given_, DOOR)
+    assert made.input == "mail [email] about card [card]"
+    assert made.context == {"ip": "[ip]", "n": 3}
+    assert made.redacted == {"email": 1, "card": 1, "ip": 1}
+    said = {"kind": "correction", "interaction": "i", "value": "card", "rationale": "ask ada@example.org"}
+    made = build_feedback(said, DOOR, {"support": SPEC.labels}, "support")
+    assert (made.value, made.rationale, made.redacted) == ("card", "ask [email]", {"email": 1})
+
+
+def test_redaction_can_be_left_to_somebody_else_and_numbers_are_never_touched():
+    kept = build_interaction(SPEC, {"input": "ada@example.org"}, DOOR._replace(recognisers=()))
+    assert (kept.input, kept.redacted) == ("ada@example.org", {})
+    assert build_interaction(SPEC, {"input": [4242424242424242, 1.5]}, DOOR).input == [4242424242424242, 1.5]

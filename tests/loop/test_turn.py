@@ -469,3 +469,14 @@ def test_a_wheel_that_is_closed_in_the_middle_of_a_step_leaves_the_turn_to_the_n
         assert time.monotonic() - begun < wheel.settings.lease_seconds / 3
     worker.join(30)
     assert len(ended) == 1
+
+
+def test_what_a_person_did_not_agree_to_cannot_be_taken_back_or_configured_away(wheel):
+    loop = started(wheel, rules=["empty.v1", "no_signal.v1"])
+    loop.predict("zebra stripes on my card", id="z", consent=["service"])
+    loop.feedback("z", correction="zoo")
+    report = loop.turn()
+    assert report.dropped == {"no_consent": 1}
+    with pytest.raises(InvalidInput, match="is the person's own choice; it can't be undone"):
+        loop.undo("z")
+    assert "zoo" not in {e.target for e in wheel.store.datasets.examples(report.dataset)}

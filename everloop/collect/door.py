@@ -1,0 +1,35 @@
+"""What everything from outside passes before it is written: who it is of becomes a pseudonym, what is private goes."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from everloop.collect.pseudonyms import Pseudonyms
+from everloop.redact import BUILT_IN, Finder, Recogniser, redact_value
+
+
+class Door(NamedTuple):
+    """One installation's door."""
+
+    pseudonyms: Pseudonyms
+    recognisers: Sequence[Recogniser | Finder] = BUILT_IN  # empty: nothing is redacted
+    max_input_bytes: int = 1_000_000
+
+    def clean(self, fields: dict[str, Any], names: Sequence[str]) -> dict[str, int]:
+        """Redact those of `fields` that are named, in place; how often each type was found.
+
+        Raises InvalidInput for a value nested too deep to look through.
+        """
+        found: dict[str, int] = {}
+        if self.recognisers:
+            for name in names:
+                if isinstance(fields.get(name), str | dict | tuple | list) and not _numbers(fields[name]):
+                    value, counts = redact_value(fields[name], self.recognisers, context=name)
+                    fields[name] = value
+                    for kind, n in counts.items():
+                        found[kind] = found.get(kind, 0) + n
+        return found
+
+
+def _numbers(value: Any) -> bool:
+    """A vector: measurements, in which nobody writes a card number."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], int | float)

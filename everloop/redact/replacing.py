@@ -1,0 +1,176 @@
+"""`redact`: what was found becomes a placeholder that says its type and nothing else."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from everloop.errors import InvalidInput
+from everloop.redact.folding import fold
+from everloop.redact.keys import KEYS
+from everloop.redact.network import NETWORK
+from everloop.redact.numbers import NUMBERS
+from everloop.redact.phone import PHONE
+from everloop.redact.recogniser import Finder, Recogniser, Span
+
+# Where two of equal length overlap, the earlier here names the placeholder.
+BUILT_IN: tuple[Finder, ...] = (*KEYS, *NETWORK, *NUMBERS, *PHONE)
+WITHHELD = "redacted"  # the placeholder of a passage that keeps changing
+DEEPEST = 64  # levels of lists and objects
+_ROUNDS = 6
+_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
+_NUMBERS = range(10**8, 10**19)  # whole numbers that may be a social security number, a phone or a card
+
+
+class Redacted(NamedTuple):
+    """A text without what was found in it. What was there is kept nowhere."""
+
+    text: str
+    counts: dict[str, int]  # placeholders put in, by type
+    spans: tuple[Span, ...]  # what was replaced: offsets in the text that came in, in order, never overlapping
+
+
+class RedactedValue(NamedTuple):
+    """A JSON value without what was found in it."""
+
+    value: Any
+    counts: dict[str, int]  # placeholders put in, by type
+
+
+def redact(text: str, recognisers: Sequence[Finder] = BUILT_IN, *, context: str = "") -> Redacted:
+    """Replace what the recognisers find by placeholders like ``[email]``.
+
+    **Patterns alone do not find names**, nor street addresses, nor anything else that has no form of its own; for
+    those add `presidio()` to `recognisers`, and know that it misses some too.
+
+    `context` is what the text is called where it comes from (the key in an object): "password" and "phone" say more
+    than the value can. Overlapping finds become one placeholder over all of them, named after the longest; of equally
+    long ones, the earlier in `recognisers` names it. Redacting twice with the same recognisers and context
+    changes nothing, because what is left between placeholders is searched again until nothing is found in it (and a
+    passage that still changes after six rounds is replaced whole, by ``[redacted]``). Digits of other scripts and
+    characters without width are seen through; look-alike letters and digits written as words are not. Linear in the
+    length of the text, with the built-in recognisers. Raises InvalidInput for a recogniser whose name can't stand
+    in a placeholder.
+
+    >>> redact("write to ada@example.org or pay with 4111 1111 1111 1111").text
+    'write to [email] or pay with [card]'
+    >>> redact("Ada Lovelace, order 4111 1111 1111 1112").counts
+    {}
+    """
+    plain, offsets = fold(text)
+    found = _search(
+        plain, recognisers if recognisers is BUILT_IN else tuple(recognisers), f"{context}=" if context else ""
+    )
+    if not found:
+        return Redacted(text, {}, ())
+    if offsets is not None:
+        found = [Span(offsets[start], offsets[end - 1] + 1, name) for start, end, name in found]
+    parts, at = [], 0
+    for start, end, name in found:
+        parts += [text[at:start], f"[{name}]"]
+        at = end
+    counts = Counter(span.name for span in found)
+    return Redacted("".join([*parts, text[at:]]), dict(sorted(counts.items())), tuple(found))
+
+
+def redact_value(value: Any, recognisers: Sequence[Finder] = BUILT_IN, *, context: str = "") -> RedactedValue:
+    """`redact` for every string in a JSON value. A key is the context of what it holds; keys themselves are kept.
+
+    A whole number of 9 to 19 digits that is a card, or that its key calls a phone, becomes a string; other
+    numbers stay. Raises
+    InvalidInput for a value with more than 64 levels, and for one that contains itself.
+
+    >>> redact_value({"user": ["ada@example.org", 7], "password": "lovelace"})
+    RedactedValue(value={'user': ['[email]', 7], 'password': '[secret]'}, counts={'email': 1, 'secret': 1})
+    """
+    counts: Counter[str] = Counter()
+    return RedactedValue(
+        _walk(value, recognisers if recognisers is BUILT_IN else tuple(recognisers), context, counts, DEEPEST),
+        dict(sorted(counts.items())),
+    )
+
+
+def _walk(value: Any, finders: tuple[Finder, ...], context: str, counts: Counter[str], levels: int) -> Any:
+    if isinstance(value, str):
+        done = redact(value, finders, context=context)
+        counts.update(done.counts)
+        return done.text
+    if isinstance(value, int) and value in _NUMBERS:
+        done = redact(str(value), finders, context=context)
+        counts.update(done.counts)
+        return done.text if done.spans else value
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if not levels:
+        raise InvalidInput(f"the value is nested more than {DEEPEST} levels deep; flatten it")
+    if isinstance(value, dict):
+        return {
+            key: _walk(inner, finders, key if isinstance(key, str) else context, counts, levels - 1)
+            for key, inner in value.items()
+        }
+    return [_walk(inner, finders, context, counts, levels - 1) for inner in value]
+
+
+def _search(text: str, finders: tuple[Finder, ...], label: str) -> list[Span]:
+    """Spans in order. `label` stands before the text's beginning while it is searched."""
+    found: list[Span] = []
+    walls = (
+        _OWN_WALLS if finders is BUILT_IN else _walls(frozenset(name for finder in finders for name in finder.names))
+    )
+    pieces = _between(text, 0, len(text), [wall.span() for wall in walls.finditer(text)])
+    for left in range(_ROUNDS, -1, -1):
+        again: list[tuple[int, int]] = []
+        for start, end in pieces:
+            head = label if start == 0 else ""
+            hits = _hits(head + text[start:end], finders, len(head), start)
+            if hits and not left:
+                hits = [Span(start, end, WITHHELD)]
+            found += hits
+            if hits:
+                again += _between(text, start, end, [hit[:2] for hit in hits])
+        pieces = again
+        if not pieces:
+            break
+    return sorted(found)
+
+
+def _between(text: str, start: int, end: int, taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pieces of text[start:end] that are not taken and not blank."""
+    edges = [start, *(edge for span in taken for edge in span), end]
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b and not text[a:b].isspace()]
+
+
+def _hits(piece: str, finders: tuple[Finder, ...], head: int, offset: int) -> list[Span]:
+    """What the finders see in a piece, overlaps joined; the first `head` characters are the label's."""
+    folded, digits = piece.casefold(), sum(map(piece.count, "0123456789"))
+    seen = [
+        (max(span.start, head), span.end, span.start - span.end, order, span.name)
+        for order, finder in enumerate(finders)
+        if not isinstance(finder, Recogniser) or finder.may_find(folded, digits)
+        for span in finder.find(piece)
+        if span.end > max(span.start, head)
+    ]
+    seen.sort()
+    joined: list[tuple[int, int, tuple[int, int, str]]] = []
+    for start, end, shortness, order, name in seen:
+        best = (shortness, order, name)  # the least of these is the longest, then the earliest recogniser
+        if joined and start < joined[-1][1]:
+            first, last, rank = joined[-1]
+            joined[-1] = (first, max(last, end), min(rank, best))
+        else:
+            joined.append((start, end, best))
+    return [Span(start - head + offset, end - head + offset, best[2]) for start, end, best in joined]
+
+
+@lru_cache(64)
+def _walls(names: frozenset[str]) -> re.Pattern[str]:
+    """Placeholders that are in a text already: nothing is looked for in or across them."""
+    for name in sorted(names):
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(f"recogniser name {name!r} needs lower-case letters, digits and '_', like 'staff_id'")
+    return re.compile(rf"\[(?:{'|'.join(sorted(names | _OWN | {WITHHELD}))})\]")
+
+
+_OWN = frozenset(name for finder in BUILT_IN for name in finder.names)
+_OWN_WALLS = _walls(_OWN)

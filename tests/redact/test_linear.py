@@ -1,0 +1,51 @@
+"""Strings made to hurt: a megabyte takes about four times as long as a quarter of it, for each recogniser."""
+
+import time
+
+import pytest
+
+from everloop.redact import BUILT_IN, Recogniser, redact
+
+UNITS = [
+    "a", "0", "1 ", "1-", "1.", "a@", "a.", "@", "a@b.", "://", "://a:", "://:", ":", "1:", "::1", "f:", "+1",
+    "+1 (", "00 1",
+    "00", "(0", "01 ", "(11) 1", "call ", "call 1", "phone:", "212 ", "1-212-", "x1", "DE89 ", "DE89", "bc1q", "1B",
+    "=",
+    "password=", 'password="', "password='", 'password=\\"', "password is ", "token:", "token=a1", "api_key", '"', "\\",
+    "-----BEGIN PRIVATE KEY-----", "-----BEGIN A PRIVATE KEY-----\\n", "A: b\n", "eyJaaaaaaaa.", "eyJ.", "sk-", "ghp_",
+    "xoxb-", "AKIA", "SG.aaaaaaaaaaaaaaaaaaaaa.", "Bearer ", "bearer a", "https://hooks.slack.com/services/", "ssn ",
+    "123-45-",
+    "1234 ", "12345678901234567890", "4111 1111 1111 1111 ", "4111 ", "[email]", "[", "\u200b1", "\uff11", "é", " ",
+    "\n",
+]  # fmt: skip
+SMALL = 1 << 18
+FACTOR = 4
+
+
+def seconds(recogniser: object, text: str) -> float:
+    begun = time.perf_counter()
+    redact(text, [recogniser])  # type: ignore[list-item]
+    return time.perf_counter() - begun
+
+
+def test_matches_are_counted_and_bounded() -> None:
+    """Without a clock: what `accept` is handed never adds up to more than the text."""
+    for finder in BUILT_IN:
+        assert isinstance(finder, Recogniser)
+        for unit in UNITS:
+            text = unit * (4_000 // len(unit))
+            handed = sum(match.end() - match.start() for match in finder.pattern.finditer(text))
+            assert handed <= len(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", range(len(BUILT_IN)))
+def test_time_grows_with_the_length(index: int) -> None:
+    for unit in UNITS:
+        text = unit * (SMALL * FACTOR // len(unit))
+        whole = seconds(BUILT_IN[index], text)
+        if whole < 0.25:
+            continue  # too short to measure, and fast enough
+        part = min(seconds(BUILT_IN[index], text[:SMALL]) for _ in range(3))
+        assert whole < 2.5 * FACTOR * part, (BUILT_IN[index], unit, whole, part)
+        assert whole < 8, (BUILT_IN[index], unit)
