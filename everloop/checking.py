@@ -4,12 +4,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.loop import answers, predictor
-from everloop.reading import LABELLING, sentence
+from everloop.reading import sentence
 from everloop.report import Arrow, Check
 from everloop.stats import intervals, paired
 from everloop.store import Store
-from everloop.types import Example, FeedbackFields, Interaction, LoopSpec, Model, Outcome, Outcome3, Release, Turn
+from everloop.types import (
+    Correction,
+    Demonstration,
+    Example,
+    FeedbackFields,
+    Interaction,
+    Intervention,
+    LoopSpec,
+    Model,
+    Outcome,
+    Outcome3,
+    Rating,
+    Release,
+    Thumb,
+    Turn,
+)
 
+_SAID = (Thumb, Rating, Correction, Demonstration, Intervention)  # what people say in use that can teach
 _FEW = 20  # below so many observations nothing is said
 
 
@@ -35,7 +51,9 @@ def _signal(store: Store, spec: LoopSpec) -> Arrow:
     kinds = store.records.tally(FeedbackFields, spec.name, "kind")
     brought = kinds.get("label", 0)  # rows that came with their label are no usage
     seen = max(0, store.records.count(Interaction, spec.name) - brought)
-    said = min(seen, sum(kinds.get(kind, 0) for kind in LABELLING - {"label"}))
+    # An interaction that drew several counts once.
+    drew = {id for kind in _SAID for id in store.records.tally(kind, spec.name, "interaction")}
+    said = min(seen, len(drew))
     claim = f"usage generates signal: {spec.signal or 'not declared'}"
     if seen < _FEW:
         return Arrow(claim=claim, verdict="inconclusive", n=seen,
@@ -64,9 +82,13 @@ def _capability(store: Store, spec: LoopSpec) -> Arrow:
         return Arrow(claim=claim, verdict="inconclusive", n=len(golden),
                      evidence=f"{len(golden)} golden rows; {_FEW - len(golden)} more are needed")  # fmt: skip
     inputs, targets = [e.input for e in golden], [e.target for e in golden]
-    rival = "the first" if brought else "abstaining"
+    rival = "the first" if brought else "always the same answer"
     new = answers(predictor(store, latest), inputs)
-    old = answers(predictor(store, first), inputs) if brought else [None] * len(inputs)
+    old = (
+        answers(predictor(store, first), inputs)
+        if brought
+        else [max(sorted(set(targets)), key=targets.count)] * len(inputs)
+    )
     right = [np.array([a == t for a, t in zip(given, targets, strict=True)], float) for given in (new, old)]
     gain = paired.compare(right[0], right[1], [e.group for e in golden], level=spec.policy.level)
     verdict: Outcome3 = "pass" if gain.low > 0 else "fail" if gain.high < 0 else "inconclusive"

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may make an id while its own thread is making one
 _last = 0
 
 

@@ -7,15 +7,15 @@ is the only module that knows all stages.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import curate, deploy, engine, evaluate, label, reading, train
+from everloop import curate, deploy, evaluate, label, reading, train
 from everloop.errors import Conflict, LeaseLost
 from everloop.features import text
 from everloop.ids import new_id, now
@@ -42,12 +42,9 @@ from everloop.types import (
     Verdict,
 )
 
-A = TypeVar("A")
-B = TypeVar("B")
 STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
 _POOL = 10_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
 _PLENTY = 30_000  # rows people labelled from which on the machine's own labels add nothing worth their time
-_APART = 10_000  # rows from which learning happens in a process of its own
 _ENOUGH = 2_000  # rows that tell a first model's accuracy to within about 2 points
 _FOLDS, _MANY = 3, 8_000  # with so many rows two folds tell the same, in half the time
 _PLACES = 4  # digits of a probability that decide anything
@@ -290,7 +287,7 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     if why:
         return _finish(bench, turn, lease, started, "train", Done({"skipped": why}))
     trainer = train.choose([e.input for e in examples]) if spec.trainer.name == "auto" else spec.trainer
-    data = _heavy(fit, FitJob(trainer, examples), len(examples))
+    data = train.fitted(train.FitJob(trainer, examples))
     seconds = time.perf_counter() - started
     with _leased(bench, evidence_lease(spec.name)) as alone:
         there = store.datasets.get(version.id)
@@ -304,20 +301,10 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
         _finish(bench, turn, lease, started, "train", Done({"model": model.id, "bytes": len(data)}, [model]))
 
 
-class FitJob(NamedTuple):
-    """A model to be made: its trainer, and its examples ordered by id, as `Datasets.examples` gives them."""
-
-    spec: Spec
-    examples: Sequence[Example]
-
-
-def fit(job: FitJob) -> bytes:
-    """The model's bytes."""
-    seed, examples = int(job.spec.args.get("seed", 0)), job.examples
-    return train.trainer(job.spec).fit(
-        [e.input for e in examples], [e.target for e in examples], [e.weight for e in examples], seed=seed,
-        groups=[e.group for e in examples],
-    )  # fmt: skip
+def rebuild(store: Store, model: Model) -> bytes:
+    """The bytes of a model, trained again from its Spec and its dataset version: those it had, unless examples were
+    erased since."""
+    return train.fitted(train.FitJob(model.spec, store.datasets.examples(model.dataset, "train")))
 
 
 def _evaluate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
@@ -429,31 +416,6 @@ def _with_proposals(store: Store, loop: str, pool: Sequence[Evidence]) -> list[E
     return older + newest
 
 
-class CrossJob(NamedTuple):
-    """Rows to be judged by models that have not seen them, and a pool of rows nobody labelled."""
-
-    spec: Spec
-    inputs: Sequence[Input]
-    targets: Sequence[str]
-    weights: Sequence[float]
-    groups: Sequence[str]
-    pool: Sequence[Input] = ()
-    folds: int = _FOLDS
-
-
-def cross(job: CrossJob) -> train.CrossFit:
-    """Out-of-fold probabilities, and the folds' mean on the pool."""
-    return train.trainer(job.spec).cross_fit(
-        job.inputs, job.targets, job.weights, pool=job.pool, folds=job.folds,
-        seed=int(job.spec.args.get("seed", 0)), groups=job.groups,
-    )  # fmt: skip
-
-
-def _heavy(function: Callable[[A], B], job: A, rows: int) -> B:
-    """In a process of its own where there is much to do: the serving process keeps its memory and its breath."""
-    return engine.apart(function, job) if rows >= _APART else function(job)
-
-
 def _opinions(spec: LoopSpec, funnel: curate.Funnel) -> dict[str, label.Opinion]:
     """What models that have not seen a row think of it: out-of-fold for evidence, the folds' mean for the pool."""
     known = sorted((e for e in funnel.evidence if e.split == "train"), key=lambda e: e.id)
@@ -465,10 +427,10 @@ def _opinions(spec: LoopSpec, funnel: curate.Funnel) -> dict[str, label.Opinion]
     if len(set(targets)) < 2:
         return {}
     trainer = train.choose([e.input for e in known]) if spec.trainer.name == "auto" else spec.trainer
-    crossed = _heavy(cross, CrossJob(
+    crossed = train.crossed(train.CrossJob(
         trainer, [e.input for e in known], targets, [1.0] * len(known), [e.group for e in known],
         [e.input for e in pool], _FOLDS if len(known) < _MANY else 2,
-    ), len(known) + len(pool))  # fmt: skip
+    ))  # fmt: skip
     column = {name: i for i, name in enumerate(crossed.classes)}
     found: dict[str, label.Opinion] = {}
     for rows, matrix, given in ((known, crossed.probabilities, targets), (pool, crossed.pool, None)):
@@ -491,7 +453,7 @@ def _out_of_fold(model: Model, examples: Sequence[Example]) -> tuple[NDArray[np.
     """
     people = [e for e in examples if e.origin != "auto"][:_ENOUGH]
     targets = [e.target for e in people]
-    crossed = cross(CrossJob(
+    crossed = train.crossed(train.CrossJob(
         model.spec, [e.input for e in people], targets, [e.weight for e in people], [e.group for e in people],
     ))  # fmt: skip
     answers = [crossed.classes[i] for i in np.round(crossed.probabilities, _PLACES).argmax(axis=1)]

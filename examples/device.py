@@ -24,7 +24,7 @@ import os, sys
 from everloop.client import Client, Spool
 
 url, folder = sys.argv[1:]
-client = Client(url, loop="steering", spool=Spool(folder, max_bytes=1 << 20, metered=True))
+client = Client(url, loop="steering", spool=Spool(folder, max_bytes=1 << 20))
 for metre in range(40):
     answer = client.log([0.1 * metre, 1.0], "straight", confidence=0.6, priority="critical")
     if metre % 10 == 0:
@@ -40,7 +40,7 @@ def main() -> None:
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with tempfile.TemporaryDirectory() as folder, everloop.open(Path(folder) / "home") as wheel:
         wheel.loop("steering", signal="the driver takes over", outcome="takeovers", goal="down")
-        subprocess.run([sys.executable, "-c", DEVICE, url, f"{folder}/spool"], check=False)
+        subprocess.run([sys.executable, "-c", DEVICE, url, f"{folder}/spool"], check=False)  # noqa: S603
 
         server = uvicorn.Server(uvicorn.Config(create_app(wheel, worker=False), ws="none", log_level="warning"))
         listening.listen()

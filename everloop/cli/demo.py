@@ -16,10 +16,10 @@ from everloop.cli.console import Console
 from everloop.cli.simulate import Data, People, bootstrap, load
 from everloop.collect import build_feedback
 from everloop.errors import Conflict, InvalidInput
-from everloop.loop import FitJob, answers, fit, open_turn, predictor
+from everloop.loop import answers, open_turn, predictor
 from everloop.settings import Settings
 from everloop.stats import intervals
-from everloop.train import trainer
+from everloop.train import FitJob, fitted, trainer
 from everloop.types import Example, Feedback, Interaction, Model, Review
 from everloop.wheel import Loop, Wheel
 
@@ -265,7 +265,7 @@ def _ceiling(loop: Loop, plan: Plan) -> dict[str, Any]:
                 group=f"{row:08d}")
         for row, (value, label) in enumerate(zip(plan.data.inputs, plan.data.labels, strict=True))
     ]  # fmt: skip
-    model = trainer(spec).load(fit(FitJob(spec, examples)))
+    model = trainer(spec).load(fitted(FitJob(spec, examples)))
     given = answers(model, plan.data.test_inputs)
     return _accuracy(sum(a == b for a, b in zip(given, plan.data.test_labels, strict=True)), len(given))
 

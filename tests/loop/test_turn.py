@@ -7,11 +7,13 @@ import msgspec
 import pytest
 
 import everloop
+from everloop import train
+from everloop.cli import main
 from everloop.curate.inputs import fingerprint
 from everloop.curate.near_duplicates import grams, jaccard
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
-from everloop.loop import STEPS, Workbench, advance
-from everloop.types import Correction, Drop, Placement, Release, Review, Turn, Verdict
+from everloop.loop import STEPS, Workbench, advance, rebuild
+from everloop.types import Correction, Drop, Interaction, Placement, Release, Review, Spec, Turn, Verdict
 from tests.loop.conftest import questions
 
 LABELLED_FIRST = {"golden_share": 0.0, "trigger_feedback": 0}
@@ -43,6 +45,20 @@ def test_the_first_labels_make_a_model_that_answers(wheel):
     assert 1 / 3 < answer.confidence <= 1
     assert answer.model == loop.status().live
     assert wheel.interaction(answer.id) == answer
+
+
+def test_a_model_is_rebuilt_bit_for_bit_from_its_spec_and_dataset_version(wheel, capsys):
+    loop = started(wheel)
+    model = loop.models()[-1]
+    assert rebuild(wheel.store, model) == wheel.store.blobs.get(model.blob)
+    home = ["--home", wheel.settings.home]
+    assert main(["models", "support", "--rebuild", model.id, *home]) == 0
+    assert "all the same" in capsys.readouterr().out
+    first = loop.records.find(Interaction, "support")[0]
+    loop.records.replace(msgspec.structs.replace(model, spec=Spec(name=model.spec.name, args={"c": 0.01})))
+    assert main(["models", "support", "--rebuild", model.id[-8:], *home]) == 1
+    assert "not the same" in capsys.readouterr().out
+    assert main(["models", "support", "--rebuild", first.id, *home]) == 2
 
 
 def test_a_correction_reaches_the_next_model(wheel):
@@ -373,7 +389,7 @@ def test_a_person_erased_while_a_model_learns_from_them_is_not_in_it(wheel, monk
     loop = started(wheel)
     loop.log("zebra stripes on my card", label="zoo", id="z", subject="ann")
     _until(loop, "dataset")
-    fit, fitted = everloop.loop.fit, []
+    fit, fitted = train.fitted, []
 
     def erased_meanwhile(job):
         if not fitted:
@@ -381,7 +397,7 @@ def test_a_person_erased_while_a_model_learns_from_them_is_not_in_it(wheel, monk
         fitted.append({e.target for e in job.examples})
         return fit(job)
 
-    monkeypatch.setattr(everloop.loop, "fit", erased_meanwhile)
+    monkeypatch.setattr(train, "fitted", erased_meanwhile)
     report = loop.turn()
     assert ["zoo" in targets for targets in fitted] == [True, False]
     assert report.candidates == 1
@@ -444,7 +460,7 @@ def test_a_wheel_that_is_closed_in_the_middle_of_a_step_leaves_the_turn_to_the_n
     loop = started(wheel)
     loop.log("zebra stripes", label="zoo")
     _until(loop, "dataset")
-    fit, learning, closed, ended = everloop.loop.fit, threading.Event(), threading.Event(), []
+    fit, learning, closed, ended = train.fitted, threading.Event(), threading.Event(), []
 
     def slow(job):
         learning.set()
@@ -457,7 +473,7 @@ def test_a_wheel_that_is_closed_in_the_middle_of_a_step_leaves_the_turn_to_the_n
         except EverloopError as error:
             ended.append(error)
 
-    monkeypatch.setattr(everloop.loop, "fit", slow)
+    monkeypatch.setattr(train, "fitted", slow)
     worker = threading.Thread(target=step)
     worker.start()
     assert learning.wait(10)

@@ -1,0 +1,98 @@
+"""How bytes get to the server and back. The library for it is loaded when the first bytes go, not on import."""
+
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from everloop.errors import EverloopError, InvalidInput
+
+if TYPE_CHECKING:
+    import httpx
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+
+class Unreachable(EverloopError):
+    """No answer from the server, or none that is its own: the network, a proxy, or a server that is down."""
+
+    status = 503
+
+
+class Reply(NamedTuple):
+    """What came back; `retry_after` in seconds."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+class Transport(Protocol):
+    """Sends one request."""
+
+    def post(self, path: str, body: bytes, media: str, timeout: float) -> Reply:
+        """The reply, whatever its status; Unreachable if there is none. Any thread."""
+
+    def forget(self) -> None:
+        """Let go of connections without closing them: in a forked child they are the parent's."""
+
+    def close(self) -> None:
+        """Close connections."""
+
+
+class Http:
+    """A Transport over HTTP. Proxies and certificates are taken from the environment."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        if not url.startswith(("http://", "https://")) or not url.split("://")[1].strip("/"):
+            raise InvalidInput(f"url {url!r}: must start with http:// or https:// and name a server")
+        self._url = url.rstrip("/")
+        self._headers = {"user-agent": "everloop-client"} | ({"authorization": f"Bearer {key}"} if key else {})
+        self.forget()
+
+    def forget(self) -> None:
+        """See Transport."""
+        self._client: httpx.Client | None = None
+        self._lock = threading.Lock()
+
+    def _open(self) -> "httpx.Client":
+        import httpx
+
+        with self._lock:
+            if self._client is None:
+                self._client = httpx.Client(headers=self._headers)
+            return self._client
+
+    def post(self, path: str, body: bytes, media: str, timeout: float) -> Reply:
+        """See Transport. `timeout` is for connecting, and again for each wait for bytes, in seconds."""
+        try:
+            response = self._open().post(
+                self._url + path, content=body, headers={"content-type": media}, timeout=timeout
+            )
+        except Exception as error:  # httpx's own, and what sockets, TLS and bad URLs raise below it
+            raise Unreachable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}") from None
+        return Reply(response.status_code, response.content, seconds(response.headers.get("retry-after")))
+
+    def close(self) -> None:
+        """See Transport."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """What a Retry-After header says: seconds, or a date; None if it says nothing that can be read.
+
+    >>> seconds("120"), seconds("soon"), seconds("Wed, 21 Oct 2015 07:28:00 GMT")
+    (120.0, None, 0.0)
+    """
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    from email.utils import parsedate_to_datetime  # a fifth of what importing the client would cost, for a rare header
+
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None
