@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _results import machine, write_section
+from _results import RESULTS, machine, markdown_table, write_section
 
 import everloop
 from everloop.types import Alternative, Correction, Interaction, Thumb
@@ -110,17 +110,32 @@ def main():
         return one(args.one)
     if not DATA.is_file():
         sys.exit(f"needs {DATA}")
-    lines = ["| interactions | turn, s | peak MB | on disk MB | trained on | " + " | ".join(STEPS) + " |",
-             "|---|---|---|---|---|" + "---|" * len(STEPS)]  # fmt: skip
+    rows = kept()
     for n in map(int, args.sizes.split(",")):
         out = subprocess.run([sys.executable, __file__, "--one", str(n)], capture_output=True, text=True, check=True)
         r = json.loads(out.stdout.splitlines()[-1])
-        cells = [f"{r['steps'].get(step, 0):.1f}" for step in STEPS]
-        lines.append(f"| {n:,} | {r['seconds']:.1f} | {r['peak']:.0f} | {r['disk']:.0f} | {r['examples']:,} | "
-                     + " | ".join(cells) + " |")  # fmt: skip
-        print(lines[-1], flush=True)
-    text = f"## A turn as traffic grows\n\n{__doc__.split(chr(10) * 2)[1]}\n\n{machine()}.\n\n"
-    write_section("turn", text + "\n".join(lines))
+        steps = [f"{r['steps'].get(step, 0):.1f}" for step in STEPS]
+        rows[n] = [
+            f"{n:,}",
+            f"{r['seconds']:.1f}",
+            f"{r['peak']:.0f}",
+            f"{r['disk']:.0f}",
+            f"{r['examples']:,}",
+            *steps,
+        ]
+        print(rows[n], flush=True)
+    text = f"## A turn as traffic grows\n\n{__doc__.split(chr(10) * 2)[1]}\n\nOn {machine()}.\n\n"
+    columns = ["interactions", "turn, s", "peak MB", "on disk MB", "trained on", *STEPS]
+    write_section("turn", text + markdown_table(columns, [rows[n] for n in sorted(rows)]))
+
+
+def kept():
+    """Rows of sizes measured before, so that the million, which takes half an hour, need not be run each time."""
+    section = (
+        RESULTS.read_text().partition("<!-- turn -->")[2].partition("<!-- /turn -->")[0] if RESULTS.exists() else ""
+    )
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    return {int(row[0].replace(",", "")): row for row in cells if row[0].replace(",", "").isdigit()}
 
 
 if __name__ == "__main__":
