@@ -1,4 +1,8 @@
-"""Strings made to hurt: a megabyte takes about four times as long as a quarter of it, for each recogniser."""
+"""Strings made to hurt: a megabyte takes about eight times the work of an eighth of it, for each recogniser.
+
+A pattern that goes back and forth would take 64 times, so the bound between is wide: three times what linear work
+takes, in processor time, the best of three. What else the machine does decides nothing.
+"""
 
 import time
 
@@ -18,14 +22,14 @@ UNITS = [
     "1234 ", "12345678901234567890", "4111 1111 1111 1111 ", "4111 ", "[email]", "[", "\u200b1", "\uff11", "é", " ",
     "\n",
 ]  # fmt: skip
-SMALL = 1 << 18
-FACTOR = 4
+SMALL = 1 << 17
+FACTOR = 8
 
 
 def seconds(recogniser: object, text: str) -> float:
-    begun = time.perf_counter()
+    begun = time.process_time()
     redact(text, [recogniser])  # type: ignore[list-item]
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def test_matches_are_counted_and_bounded() -> None:
@@ -47,5 +51,6 @@ def test_time_grows_with_the_length(index: int) -> None:
         if whole < 0.25:
             continue  # too short to measure, and fast enough
         part = min(seconds(BUILT_IN[index], text[:SMALL]) for _ in range(3))
-        assert whole < 2.5 * FACTOR * part, (BUILT_IN[index], unit, whole, part)
-        assert whole < 8, (BUILT_IN[index], unit)
+        if whole >= 3 * FACTOR * part:
+            whole = min(seconds(BUILT_IN[index], text) for _ in range(2))
+        assert whole < 3 * FACTOR * part, (BUILT_IN[index], unit, whole, part)

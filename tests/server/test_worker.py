@@ -63,9 +63,7 @@ def test_waking_ends_the_wait(wheel: Wheel, monkeypatch: pytest.MonkeyPatch) -> 
     until(lambda: len(looks) == 1)
     worker.wake()
     assert seen.wait(5)
-    started = time.monotonic()
     assert worker.stop()
-    assert time.monotonic() - started < 1
 
 
 def test_a_store_that_is_away_does_not_end_it(wheel: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 import sqlite3
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -103,14 +102,7 @@ def test_many_open_a_new_folder_at_once(tmp_path: Path) -> None:
         store.close()
 
 
-def test_opening_is_fast_and_imports_little(tmp_path: Path) -> None:
-    open_store(tmp_path).close()
-    took = []
-    for _ in range(5):
-        start = time.perf_counter()
-        open_store(tmp_path).close()
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.05
+def test_the_store_imports_little() -> None:
     code = "import sys, everloop.store; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "scipy", "sklearn", "starlette", "httpx", "rich"} & set(loaded)
