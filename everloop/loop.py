@@ -42,7 +42,7 @@ from everloop.types import (
     Verdict,
 )
 
-STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
+STEPS = reading.STEPS
 _POOL = 10_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
 _PLENTY = 30_000  # rows people labelled from which on the machine's own labels add nothing worth their time
 _ENOUGH = 2_000  # rows that tell a first model's accuracy to within about 2 points

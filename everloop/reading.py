@@ -18,8 +18,7 @@ from everloop.types import (
 )
 
 LABELLING = frozenset({"thumb", "rating", "correction", "label", "demonstration", "intervention"})
-_STEPS = ("curate", "label", "dataset", "train", "evaluate", "deploy", "close")
-_DOING = {
+_DOING = {  # the steps of a turn, in their order
     "curate": "reading what came in",
     "label": "choosing what to ask people",
     "dataset": "putting the dataset version together",
@@ -28,6 +27,7 @@ _DOING = {
     "deploy": "deciding whether it goes live",
     "close": "closing the turn",
 }
+STEPS = tuple(_DOING)
 
 
 def sentence(spec: LoopSpec) -> str:
@@ -99,7 +99,7 @@ def status(store: Store, spec: LoopSpec) -> Status:
     last = found[0] if found else None
     step = None
     if last is not None and last.state == "open":
-        step = next(s for s in _STEPS if s not in {done.name for done in last.steps})
+        step = next(s for s in STEPS if s not in {done.name for done in last.steps})
     measured = _measured(store, name, live.model if live else None)
     return Status(
         loop=name, sentence=sentence(spec), live=live.model if live else None, live_since=live.at if live else None,
