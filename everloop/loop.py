@@ -283,7 +283,7 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     assert version is not None
     examples = store.datasets.examples(version.id, "train")
     parent = store.datasets.get(version.parent) if version.parent else None
-    why = _nothing_to_learn(examples, version, parent)
+    why = _nothing_to_learn(spec, examples, version, parent)
     if why:
         return _finish(bench, turn, lease, started, "train", Done({"skipped": why}))
     trainer = train.choose([e.input for e in examples]) if spec.trainer.name == "auto" else spec.trainer
@@ -424,7 +424,7 @@ def _opinions(spec: LoopSpec, funnel: curate.Funnel) -> dict[str, label.Opinion]
     pool = sorted((e for e in funnel.pool if e.split == "train"), key=lambda e: e.interaction)
     pool = pool[len(pool) - min(room, len(pool)) :]
     targets = [label.target_of(e)[0] for e in known]
-    if len(set(targets)) < 2:
+    if len(set(targets)) < 2 or spec.task == "chat":  # free text has no classes to be unsure between
         return {}
     trainer = train.choose([e.input for e in known]) if spec.trainer.name == "auto" else spec.trainer
     crossed = train.crossed(train.CrossJob(
@@ -466,7 +466,11 @@ def _candidate(store: Store, loop: str, turn: Turn) -> Model | None:
     return found[-1] if found else None
 
 
-def _nothing_to_learn(examples: Sequence[Example], version: DatasetVersion, parent: DatasetVersion | None) -> str:
+def _nothing_to_learn(
+    spec: LoopSpec, examples: Sequence[Example], version: DatasetVersion, parent: DatasetVersion | None
+) -> str:
+    if spec.task == "chat":
+        return "a chat loop is answered by its variants; its dataset version can be exported"
     if len({e.target for e in examples}) < 2:
         return "needs labels of at least two classes"
     if parent is not None and parent.hash == version.hash:

@@ -16,6 +16,7 @@ Split = Literal["train", "golden", "test"]
 Origin = Literal["production", "human", "auto", "synthetic"]
 Stage = Literal["shadow", "canary", "live", "rolled_back", "retired"]
 Outcome3 = Literal["pass", "fail", "inconclusive"]
+Role = Literal["admin", "developer", "reviewer", "client", "publishable"]
 
 
 class Spec(Struct, frozen=True, gc=False, kw_only=True):
@@ -43,11 +44,47 @@ class Policy(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=
     trigger_seconds: int = 0  # start a turn this long after the last; 0 = never by the clock
 
 
+class Price(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """What an upstream charges, in the loop's currency for a million tokens."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cached: float | None = None  # input that the upstream had in its cache; None: as any other
+
+
+class Variant(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """One way to answer: an OpenAI-compatible upstream, and what is asked of it."""
+
+    name: str  # what assignment and reports call it
+    url: str  # up to and with "/v1"
+    model: str  # what the upstream calls it
+    prompt: str = ""  # system message put before the client's own; empty: the client's messages as they are
+    params: dict[str, Any] = field(default_factory=dict)  # defaults the client's request may overrule: temperature, …
+    price: Price = Price()
+    weight: float = 1.0  # share of the traffic beside the other variants; 0: a fallback only
+    key_env: str | None = None  # name of the environment variable that holds the upstream's key; never the key itself
+    timeout_s: float = 60.0  # of silence until the upstream has failed
+    retries: int = 1  # times the same upstream is asked again before the next variant is
+
+
+class SignalSpec(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """One implicit signal or outcome a loop declares: its columns, and when it must have come."""
+
+    name: str  # what feedback calls it: an implicit's value, an outcome's name
+    kind: Literal["implicit", "outcome"] = "implicit"
+    fields: dict[str, Literal["int", "float", "str", "bool"]] = field(default_factory=dict)  # columns beside the value
+    required: tuple[str, ...] = ()  # of these columns
+    window_s: float | None = None  # an outcome counts until so long after its interaction; None: it may come any time
+    silence: float | None = None  # what an outcome is once its window has closed without a word; None: unknown
+    late_s: float = 3600.0  # a signal that arrives so long after it happened is late
+    expected: float | None = None  # share of interactions that should bring it; fewer is counted as loss
+
+
 class LoopSpec(Struct, frozen=True, gc=False, kw_only=True):
     """One declared flywheel: usage generates `signal`, which improves `capability`, which drives `outcome`."""
 
     name: str  # what it is addressed by: lower-case letters, digits, "-" and "_"
-    task: Literal["classify"] = "classify"  # what kind of answer it gives
+    task: Literal["classify", "chat"] = "classify"  # what kind of answer it gives
     signal: str = ""  # what people do that teaches: "agents correct the suggested intent"
     capability: str = "accuracy"  # the number that should improve
     outcome: str = ""  # the number the business wants moved: "handoff_rate"
@@ -55,6 +92,10 @@ class LoopSpec(Struct, frozen=True, gc=False, kw_only=True):
     labels: tuple[str, ...] = ()  # the closed set of labels; empty means any
     trainer: Spec = Spec(name="auto")  # which trainer; "auto" chooses by the kind of input
     policy: Policy = Policy()
+    variants: tuple[Variant, ...] = ()  # who answers, where it is not a model of the loop's own
+    sticky: Literal["subject", "session", "request"] = "subject"  # who keeps the variant they were given
+    signals: tuple[SignalSpec, ...] = ()  # implicit signals and outcomes it declares
+    derive: tuple[str, ...] = ()  # rules that derive signals from raw ones; empty means all built-in ones
     at: int = 0  # declared when
 
 
@@ -63,6 +104,16 @@ class Alternative(Struct, frozen=True, gc=False):
 
     value: str
     confidence: float  # calibrated probability, 0..1
+
+
+class Attachment(Struct, frozen=True, gc=False, kw_only=True):
+    """An image, a recording or a document that was part of an input or an output, kept in Blobs."""
+
+    hash: str  # SHA-256 of its bytes
+    media: str  # media type: "image/png"
+    size: int  # bytes
+    where: str  # where in the record it was: "input.messages.0.content.1"
+    name: str | None = None  # file name, where there was one
 
 
 class Interaction(Struct, frozen=True, gc=False, kw_only=True):
@@ -76,14 +127,23 @@ class Interaction(Struct, frozen=True, gc=False, kw_only=True):
     confidence: float | None = None  # calibrated probability of the output; None where there is none
     alternatives: tuple[Alternative, ...] = ()  # the next best answers, best first
     model: str | None = None  # id of the model version that answered; None: abstained or somebody else's model
-    propensity: float = 1.0  # probability with which the route to this model was taken
+    propensity: float = 1.0  # probability with which the route to this model or variant was taken
+    variant: str | None = None  # the variant that answered
+    status: Literal["complete", "partial", "failed"] = "complete"  # partial: it broke off; failed: there is none
+    error: str | None = None  # why it is not complete, in one line
+    message: dict[str, Any] | None = None  # the answer whole, where a text does not say it: tool calls, a refusal
+    trace: str | None = None  # id of the trace it is part of; feedback may speak of that instead
+    attachments: tuple[Attachment, ...] = ()  # what was taken out of input and output into Blobs
     context: dict[str, Any] = field(default_factory=dict)  # what else is known: slices are read from here
     subject: str | None = None  # keyed pseudonym of the person
     session: str | None = None
     consent: tuple[str, ...] = ("service", "improve")  # purposes the person agreed to
     redacted: dict[str, int] = field(default_factory=dict)  # how often each type of private data was taken out
     cost: float = 0.0  # in the loop's currency
-    latency_ms: float = 0.0
+    latency_ms: float = 0.0  # until the answer was complete
+    first_token_ms: float | None = None  # until it began; None: not streamed, or not known
+    tokens_in: int | None = None
+    tokens_out: int | None = None
 
 
 class FeedbackFields(Struct, frozen=True, gc=False, kw_only=True):
@@ -118,6 +178,8 @@ class Correction(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field=
     value: str  # what the answer should have been
     rationale: str | None = None
     seconds: float | None = None  # time the person took
+    diff: tuple[tuple[str, str], ...] | None = None  # from the answer: ("=" | "-" | "+", text); None: no answer yet
+    distance: float | None = None  # share of the characters that had to change, 0..1
 
 
 class Intervention(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="intervention"):
@@ -147,12 +209,15 @@ class Implicit(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="k
     seek_back: int | None = None
     context_type: str | None = None
     hour: int | None = None
+    fields: dict[str, Any] = field(default_factory=dict)  # columns the loop declares for this signal
 
 
 class Outcome(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="outcome"):
     value: float  # measured
     name: str = ""  # which outcome; empty means the one the loop declares
     window_s: float | None = None  # how long was waited before it counted
+    silent: bool = False  # nobody said it: its window closed without a word
+    fields: dict[str, Any] = field(default_factory=dict)  # columns the loop declares for this outcome
 
 
 class Comment(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="comment"):
@@ -173,6 +238,18 @@ class Demonstration(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_fie
 
 
 Feedback = Thumb | Rating | Vote | Correction | Intervention | Implicit | Outcome | Comment | Label | Demonstration
+
+
+class Derived(Struct, frozen=True, gc=False, kw_only=True):
+    """What a named rule concludes from the raw signals of one interaction; made again from them at any time."""
+
+    id: str  # "rule:interaction"
+    loop: str
+    rule: str  # versioned: "retry.v1"
+    interaction: str
+    value: float  # strength, in the rule's unit
+    evidence: tuple[str, ...] = ()  # ids of the interactions and feedback it was seen in
+    at: int = 0
 
 
 class Statement(Struct, frozen=True, gc=False, kw_only=True):
@@ -385,6 +462,50 @@ class Turn(Struct, frozen=True, gc=False, kw_only=True):
     steps: tuple[Step, ...] = ()
     started: int = 0
     ended: int | None = None
+
+
+class Key(Struct, frozen=True, gc=False, kw_only=True):
+    """The right to call the server; the secret itself is shown once and kept nowhere."""
+
+    id: str  # public part: in the secret, in lists, in the audit log
+    name: str  # what it is for, in its owner's words
+    role: Role
+    hash: str  # SHA-256 of the secret
+    loop: str = ""  # the only loop it is for; empty: all
+    origins: tuple[str, ...] = ()  # pages a publishable key may be used from: "https://shop.example"
+    rate: float | None = None  # requests a second; None: the installation's limit
+    at: int = 0
+    until: int | None = None  # it ends by itself then; rotation sets it
+    revoked: int | None = None  # it was ended by hand
+
+
+class Audit(Struct, frozen=True, gc=False, kw_only=True):
+    """Somebody did something that changes what the installation does or knows."""
+
+    id: str
+    at: int
+    by: str  # id of the key, "open" where there are none, "cli"
+    action: str  # "PUT /v1/loops/{name}", "key.create"
+    target: str = ""  # what it was done to
+    detail: str = ""  # what changed, in one line
+    loop: str = ""  # empty: no loop in particular
+
+
+class Campaign(Struct, frozen=True, gc=False, kw_only=True):
+    """What the server asks devices to send: data, never code."""
+
+    id: str  # its name; a change is a new version
+    loop: str
+    version: int = 1
+    when: dict[str, Any] = field(default_factory=dict)  # predicate over input, output, confidence or disagreement
+    rate: float | None = None  # uploads an hour and device, at most; None: no cap
+    bytes: int | None = None  # and device, over its life; None: no budget
+    until: int | None = None  # ms since 1970 from which no device sends any more
+    before_s: float = 0.0  # how much before a takeover is sent with it
+    after_s: float = 0.0  # and after it
+    priority: Literal["critical", "normal", "bulk"] = "normal"
+    state: Literal["active", "paused", "ended"] = "active"
+    at: int = 0
 
 
 class Lease(Struct, frozen=True, gc=False, kw_only=True):

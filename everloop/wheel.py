@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from everloop import collect, curate, deploy, reading, registry, train
+from everloop import collect, curate, deploy, reading
 from everloop.checking import check
 from everloop.collect import Live
 from everloop.collect.incoming import check_input, check_label, imported_label
+from everloop.declaring import declared
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
 from everloop.loop import Workbench, advance, evidence_lease, open_turn, predictor
@@ -33,10 +34,8 @@ from everloop.types import (
     LoopSpec,
     Model,
     Placement,
-    Policy,
     Release,
     Review,
-    Spec,
     Turn,
 )
 
@@ -98,7 +97,7 @@ class Wheel:
             raise InvalidInput(f"loop name {name!r}: use lower-case letters, digits, '-' and '_', at most 63")
         there = self.store.records.get(LoopSpec, name)
         if there is None or declaration:
-            spec = _declared(there or LoopSpec(name=name, at=now()), declaration)
+            spec = declared(there or LoopSpec(name=name, at=now()), declaration)
             if spec != there:
                 self.store.records.replace(spec)
         return self.get(name)
@@ -383,47 +382,6 @@ class Loop(LoopReader):
                 found = Live(model.id, predictor(self.wheel.store, model))
             self._live = (asked, release.id if release else None, found)
             return found
-
-
-def _declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
-    fields: dict[str, Any] = {k: v for k, v in declaration.items() if v is not None}
-    unknown = sorted(set(fields) - set(LoopSpec.__struct_fields__) | {"name", "at"} & set(fields))
-    if unknown:
-        known = ", ".join(f for f in LoopSpec.__struct_fields__ if f not in ("name", "at"))
-        raise InvalidInput(f"a loop has no {unknown[0]!r}; it has {known}")
-    if isinstance(fields.get("trainer"), str):
-        fields["trainer"] = Spec(name=fields["trainer"])
-    if isinstance(fields.get("policy"), Mapping):
-        fields["policy"] = {**msgspec.to_builtins(there.policy), **fields["policy"]}
-    try:
-        merged = {**msgspec.to_builtins(there), **msgspec.to_builtins(fields)}
-        spec = msgspec.convert(merged, LoopSpec)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"loop {there.name!r}: {' '.join(str(error).split()).replace('$.', '')}") from None
-    for label in spec.labels:
-        check_label(label, (), None)
-    if len(set(spec.labels)) < len(spec.labels):
-        raise InvalidInput(f"loop {there.name!r}: a label is there twice")
-    if spec.trainer.name != "auto":
-        train.trainer(spec.trainer)
-    for rule in spec.policy.rules:
-        registry.find("rule", rule)
-    _check_policy(spec.policy)
-    return spec
-
-
-def _check_policy(policy: Policy) -> None:
-    shares = {"near_duplicate": (0.1, 1), "golden_share": (0, 0.9), "margin": (0, 1), "auto_weight": (0, 1)}
-    for name, (low, high) in shares.items():
-        if not low <= getattr(policy, name) <= high:
-            raise InvalidInput(f"policy {name}={getattr(policy, name)}: must be between {low} and {high}")
-    if not policy.auto_confidence >= 0:
-        raise InvalidInput(f"policy auto_confidence={policy.auto_confidence}: must be 0 or more; above 1 means never")
-    if not 0.5 <= policy.level < 1:
-        raise InvalidInput(f"policy level={policy.level}: must be at least 0.5 and below 1")
-    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds"):
-        if getattr(policy, name) < 0:
-            raise InvalidInput(f"policy {name}={getattr(policy, name)}: can't be negative")
 
 
 __all__ = ["Loop", "Wheel", "open"]

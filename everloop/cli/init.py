@@ -19,7 +19,7 @@ _FEWEST_LABELS = 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is not given stays as it was declared before, or at its default."""
     parser.add_argument("loop", metavar="NAME", help="lower-case letters, digits, - and _")
-    parser.add_argument("--task", choices=["classify"], help="what kind of answer it gives")
+    parser.add_argument("--task", choices=["classify", "chat"], help="what kind of answer it gives")
     parser.add_argument("--signal", help='what people do that teaches: "agents correct the suggested intent"')
     parser.add_argument("--capability", help="the number that should improve (accuracy)")
     parser.add_argument("--outcome", help="the number the business wants moved: handoff_rate")

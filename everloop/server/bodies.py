@@ -13,7 +13,9 @@ from everloop.types import (
     Model,
     Release,
     Review,
+    SignalSpec,
     Spec,
+    Variant,
 )
 
 
@@ -40,7 +42,7 @@ class Health(Struct, frozen=True):
 class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     """What a loop is declared with; what is left out stays as it is."""
 
-    task: Literal["classify"] | UnsetType = UNSET
+    task: Literal["classify", "chat"] | UnsetType = UNSET
     signal: str | UnsetType = UNSET
     capability: str | UnsetType = UNSET
     outcome: str | UnsetType = UNSET
@@ -48,6 +50,10 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[str, ...] | UnsetType = UNSET
     trainer: Spec | UnsetType = UNSET
     policy: dict[str, Any] | UnsetType = UNSET  # fields of Policy
+    variants: tuple[Variant, ...] | UnsetType = UNSET
+    sticky: Literal["subject", "session", "request"] | UnsetType = UNSET
+    signals: tuple[SignalSpec, ...] | UnsetType = UNSET
+    derive: tuple[str, ...] | UnsetType = UNSET
 
 
 class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -140,8 +140,10 @@ def _type(schema: dict[str, Any]) -> str:
         return " | ".join(f'"{value}"' for value in schema["enum"])
     if "anyOf" in schema:
         return " | ".join(_type(one) for one in schema["anyOf"])
+    if "prefixItems" in schema:
+        return f"[{', '.join(_type(one) for one in schema['prefixItems'])}]"
     if schema.get("type") == "array":
-        return f"[{_type(schema.get('items', {}))}]"
+        return f"[{_type(schema.get('items') or {})}]"
     return str(schema.get("type", "any"))
 
 

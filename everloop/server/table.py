@@ -14,6 +14,8 @@ from everloop.server.wire import (
     Gone,
     Handler,
     Reply,
+    Says,
+    Streamed,
     failure,
     one_line,
     problem,
@@ -21,6 +23,7 @@ from everloop.server.wire import (
     send_reply,
     wants_page,
 )
+from everloop.types import Role
 
 ErrorPage = Callable[[int, str], Reply]  # (status, message; empty where the log has it) -> what a person sees
 
@@ -41,6 +44,8 @@ class Operation(NamedTuple):
     optional: tuple[str, ...] = ()  # required fields of the record that a client may leave out
     needs_body: bool = True  # False: an empty body means the defaults
     media: str = "text/html"  # of a page
+    roles: tuple[Role, ...] = ()  # who may; empty: what the tag's operations usually need. admin always may
+    says: Says | None = None  # the shape of errors, where a client expects another than ours
 
 
 class Resource:
@@ -49,6 +54,7 @@ class Resource:
     def __init__(self, operations: list[Operation], threads: Executor, limit: int, page: ErrorPage):
         self._page = page if all(op.gives is None and op.media == "text/html" for op in operations) else None
         self._handlers = {op.method: (op.handler, inspect.iscoroutinefunction(op.handler)) for op in operations}
+        self._says = operations[0].says
         self._threads = threads
         self._limit = limit
         allowed = sorted({*self._handlers, *(["HEAD"] if "GET" in self._handlers else [])})
@@ -64,16 +70,19 @@ class Resource:
                 answer = self._not_allowed(method, scope["path"])
             else:
                 call = await read_call(scope, receive, self._limit)
-                answer = await self._answer(*found, call)
+                made = await self._answer(*found, call)
+                if isinstance(made, Streamed):
+                    return await made.run(receive, send)
+                answer = made
         except Gone:
             return
         except Exception as error:
-            answer = failure(error, method, scope["path"])
+            answer = failure(error, method, scope["path"], self._says)
             if self._page is not None and wants_page(scope):
                 answer = self._page(answer.status, one_line(error) if isinstance(error, UserError) else "")
         await send_reply(send, answer, head=head)
 
-    async def _answer(self, handler: Handler, is_async: bool, call: Call) -> Reply:
+    async def _answer(self, handler: Handler, is_async: bool, call: Call) -> Reply | Streamed:
         if is_async:
             return await handler(call)  # type: ignore[misc,no-any-return]
         made = await asyncio.get_running_loop().run_in_executor(self._threads, handler, call)

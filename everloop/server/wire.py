@@ -6,7 +6,7 @@ keeps the path that acknowledges feedback short, and keeps slow or vanished clie
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from everloop.errors import EverloopError, InvalidInput, TooLarge, UserError
 from everloop.ids import new_id
+from everloop.types import Key
 
 log = logging.getLogger("everloop.server")
 T = TypeVar("T")
@@ -60,6 +61,13 @@ class Call(NamedTuple):
     query: Mapping[str, str]
     media: str  # content type of the body, without its parameters, lower case
     body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()  # as they came, names in lower case
+    key: Key | None = None  # whose call it is; None: the installation has no keys
+
+    def header(self, name: str) -> str:
+        """The first header of that name (lower case); empty without one."""
+        wanted = name.encode()
+        return next((value.decode("latin-1") for found, value in self.headers if found == wanted), "")
 
 
 class Reply(NamedTuple):
@@ -71,7 +79,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-Handler = Callable[[Call], "Reply | Awaitable[Reply]"]
+class Streamed(NamedTuple):
+    """A reply that takes over the connection: it sends its own status, headers and body."""
+
+    run: Callable[[Receive, Send], Awaitable[None]]
+
+
+Handler = Callable[[Call], "Reply | Awaitable[Reply | Streamed]"]
+Says = Callable[[int, str, str], Any]  # (status, message, type) -> the body of an error, in a dialect's own shape
 
 
 def reply(value: Any, status: int = 200) -> Reply:
@@ -112,18 +127,21 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def failure(error: Exception, method: str, path: str) -> Reply:
+def failure(error: Exception, method: str, path: str, says: Says | None = None) -> Reply:
     """The reply for an error: its own line if it was raised on purpose, else a reference that is in the log."""
     if isinstance(error, EverloopError):
-        return problem(error.status, one_line(error), type(error).__name__)
+        return problem(error.status, one_line(error), type(error).__name__, says=says)
     reference = new_id()
     log.error("%s %s failed; reference %s", method, path, reference, exc_info=error)
-    return problem(500, f"something went wrong here; the log has it under reference {reference}", "Internal")
+    return problem(500, f"something went wrong here; the log has it under reference {reference}", "Internal", says=says)
 
 
-def problem(status: int, message: str, kind: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
-    """An error's reply."""
-    return reply({"error": {"message": message, "type": kind}}, status)._replace(headers=headers)
+def problem(
+    status: int, message: str, kind: str, headers: tuple[tuple[bytes, bytes], ...] = (), says: Says | None = None
+) -> Reply:
+    """An error's reply; `says` gives it another shape than ours."""
+    body = {"error": {"message": message, "type": kind}} if says is None else says(status, message, kind)
+    return reply(body, status)._replace(headers=headers)
 
 
 async def read_call(scope: Scope, receive: Receive, limit: int) -> Call:
@@ -145,7 +163,7 @@ async def read_call(scope: Scope, receive: Receive, limit: int) -> Call:
             raise Forbidden(f"a page of {origin[:100]} may not call this server")
         body = await _read_body(receive, limit, int(length) if length.isdigit() else 0)
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
-    return Call(scope["path"], scope.get("path_params") or {}, query, media, body)
+    return Call(scope["path"], scope.get("path_params") or {}, query, media, body, scope["headers"])
 
 
 async def _read_body(receive: Receive, limit: int, announced: int) -> bytes:

@@ -61,9 +61,10 @@ class Records(Protocol):
              **where: Any) -> list[R]:  # fmt: skip
         """Records of a kind in order of position (or newest first), whose fields equal `where`.
 
-        Filters are indexed for: Interaction(subject), feedback(interaction, subject), Review(state, turn, interaction),
-        Annotation(review, interaction), Drop(turn, reason), Model(turn), Verdict(candidate, turn), Turn(number, state),
-        Placement(group, interaction), and `id` of every kind. Any other field raises InvalidInput. A tuple,
+        Filters are indexed for: Interaction(subject, trace), feedback(interaction, subject), Review(state, turn,
+        interaction), Annotation(review, interaction), Drop(turn, reason), Model(turn), Verdict(candidate, turn),
+        Turn(number, state), Placement(group, interaction), Derived(rule, interaction), Campaign(state), and `id` of
+        every kind. Any other field raises InvalidInput. A tuple,
         list or set as value means "one of these"; None means absent.
         """
 

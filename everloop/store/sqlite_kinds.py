@@ -30,7 +30,7 @@ class Kind(NamedTuple):
 
 # Fields of which one value means few rows: where one is given, the indexes of the others are not to be used. SQLite
 # has no statistics to know that by.
-SELECTIVE = frozenset({"id", "subject", "interaction", "review", "candidate", "group", "dataset"})
+SELECTIVE = frozenset({"id", "subject", "trace", "interaction", "review", "candidate", "group", "dataset"})
 
 _UNINDEXED_FILTERS = frozenset({"dataset"})  # a column for erasure's sake
 
@@ -61,7 +61,7 @@ def _feedback(tag: str | None) -> Kind:
 
 
 FEEDBACK = _feedback(None)
-INTERACTION = _kind("interaction", "interactions", types.Interaction, "subject")
+INTERACTION = _kind("interaction", "interactions", types.Interaction, "subject", "trace")
 
 _KINDS: dict[type[Struct], Kind] = {
     types.LoopSpec: _kind("loop", "loops", types.LoopSpec),
@@ -75,6 +75,10 @@ _KINDS: dict[type[Struct], Kind] = {
     types.Model: _kind("model", "models", types.Model, "turn", "dataset"),
     types.Verdict: _kind("verdict", "verdicts", types.Verdict, "candidate", "turn"),
     types.Release: _kind("release", "releases", types.Release),
+    types.Key: _kind("key", "keys", types.Key),
+    types.Audit: _kind("audit entry", "audits", types.Audit, "by", "action"),
+    types.Campaign: _kind("campaign", "campaigns", types.Campaign, "state", key="id, loop"),
+    types.Derived: _kind("derived signal", "derived", types.Derived, "rule", "interaction"),
     types.Turn: _kind("turn", "turns", types.Turn, "number", "state"),
 }
 

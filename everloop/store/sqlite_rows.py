@@ -38,7 +38,7 @@ def ready(records: Sequence[Struct]) -> Batch:
         if kind.table == FEEDBACK.table:
             columns: Iterable[Any] = ()  # its row is made when its loop is known
         elif kind is INTERACTION:
-            columns = (None if read.subject is None else subject_key(read.subject),)
+            columns = (None if read.subject is None else subject_key(read.subject), read.trace)
         else:
             columns = [getattr(read, name) for name in kind.columns]
         entry = Entry(index, read, (id, loop, *columns, body.decode()))
