@@ -39,7 +39,8 @@ def shop(chromium: Any, wheel: Wheel) -> Iterator[Any]:
         page.on("pageerror", lambda error: page.trouble.append(str(error)))
 
         def opened(html: str, head: str = "") -> Any:
-            text = f"<!doctype html><title>shop</title>{head}<script src='/static/everloop.js' defer></script><h1>Shop</h1>"
+            script = "<script src='/static/everloop.js' defer></script>"
+            text = f"<!doctype html><title>shop</title>{head}{script}<h1>Shop</h1>"
             context.route("**/shop", lambda route: route.fulfill(body=text + html, content_type="text/html"))
             page.goto("/shop")
             return page
