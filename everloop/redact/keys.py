@@ -18,12 +18,13 @@ _SHAPES = r"""(?<![0-9A-Za-z_-])(?:
   | hf_[0-9A-Za-z]{30,} | npm_[0-9A-Za-z]{36} | pypi-[0-9A-Za-z_-]{50,}                 # Hugging Face, npm, PyPI
   | SG\.[0-9A-Za-z_-]{16,}\.[0-9A-Za-z_-]{16,} | nvapi-[0-9A-Za-z_-]{40,}               # SendGrid, NVIDIA
   | (?:gsk|r8|xai|pplx|dop_v1)[_-][0-9A-Za-z]{32,}                                      # Groq, Replicate, xAI, …
+  | evl_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}                                                 # our own
   | [0-9]{8,10}:AA[0-9A-Za-z_-]{33}                                                     # Telegram
 )"""
 _SIGNS = (
     *("akia", "asia", "agpa", "aida", "aroa", "anpa", "anva", "abia", "acca", "gho_", "ghp_", "ghr_", "ghs_", "ghu_"),
     *("github_pat_", "glpat-", "xox", "xapp-", "k_live_", "k_test_", "whsec_", "aiza", "ya29.", "gocspx-", "hf_"),
-    *("npm_", "pypi-", "sg.", "nvapi-", "gsk", "r8", "xai", "pplx", "dop_v1", ":aa"),
+    *("npm_", "pypi-", "sg.", "nvapi-", "gsk", "r8", "xai", "pplx", "dop_v1", "evl_", ":aa"),
 )
 # Quoted, or up to a space or a sign that ends a value. Whatever follows the name is read once, so this stays linear.
 _VALUE = r"""(?:"([^"\n]{4,})"|\\"([^"\\\n]{4,})\\"|'([^'\n]{4,})'|\\?["'`]?([^\s"'`<>,;&]{4,}))"""
@@ -93,15 +94,17 @@ KEYS = (
         r"(?:\s|\\[nr]|[A-Z][A-Za-z-]++: [^\n\\]*+|[0-9A-Za-z+/=]{16,}+)*+"
         r"(?:[0-9A-Za-z+/=]{1,15}+(?:\s|\\[nr])*+(?=-----END))?"
         r"(?:-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----)?"), needs=("private key",)),
-    Recogniser("token", re.compile(_SHAPES, re.VERBOSE), needs=_SIGNS),
-    Recogniser("token", re.compile(r"(?<![0-9A-Za-z_-])sk-[0-9A-Za-z_-]{20,}"), with_digit, ("sk-",)),  # OpenAI, …
+    Recogniser("token", re.compile(_SHAPES, re.VERBOSE), needs=_SIGNS, word=15, before=10),
+    Recogniser("token", re.compile(r"(?<![0-9A-Za-z_-])sk-[0-9A-Za-z_-]{20,}"), with_digit, ("sk-",),
+               word=23, before=0),  # OpenAI, …
     Recogniser("token", re.compile(r"https://hooks\.slack\.com/(?:services|workflows)/([0-9A-Za-z/_-]{20,})"),
-               needs=("hooks.slack.com",)),
-    Recogniser("token", re.compile(r"(?<![0-9A-Za-z_-])eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){2,4}"), needs=("eyj",)),
+               needs=("hooks.slack.com",), before=8),
+    Recogniser("token", re.compile(r"(?<![0-9A-Za-z_-])eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){2,4}"), needs=("eyj",),
+               word=13, before=0),
     Recogniser("token", re.compile(r"(?i:\b(?:bearer|basic))\s{1,3}([0-9A-Za-z._~+/=-]{16,})"), with_digit,
-               ("bearer", "basic")),
+               ("bearer", "basic"), word=16, before=0),
     Recogniser("secret", re.compile(rf"{_CHOSEN}({_EQUALS}|[ ](?i:is|was|to|ist)[ ]:?[ ]?){_VALUE}"),
-               assigned_passwords, ("pass", "pwd", "kennwort", "contrase", "senha")),
+               assigned_passwords, ("pass", "pwd", "kennwort", "contrase", "senha"), before=7),
     Recogniser("secret", re.compile(rf"{_DRAWN}{_EQUALS}{_VALUE}"), assigned_keys,
-               ("key", "token", "secret", "credential", "sessionid")),
+               ("key", "token", "secret", "credential", "sessionid"), (":", "="), before=13),
 )  # fmt: skip

@@ -54,13 +54,24 @@ def addresses6(match: re.Match[str]) -> Iterator[tuple[int, int]]:
         yield match.start(), match.start() + len(found)
 
 
-EMAIL = Recogniser("email", re.compile(r"(?<![\w.%+'~&-])[\w.%+'~&-]++@[\w-]++(?:\.[\w-]++)++"), emails, ("@",))
-IPV4 = Recogniser(
-    "ip", re.compile(r"(?<![0-9A-Za-z_.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|\.[0-9])"), addresses4, (".",), 4
-)
-IPV6 = Recogniser("ip", re.compile(r"(?<![0-9A-Za-z_:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.]++(?![A-Za-z_])"),
-                  addresses6, (":",), 1)  # fmt: skip
-# The user and password of scheme://user:password@host, and nothing else of it.
-CREDENTIALS = Recogniser("credentials", re.compile(r"://([^\s/?#@:\"'<>]*+:[^\s/?#\"'<>]*)@"), needs=("://",))
+def addresses6_short(match: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """Those with zeros left out."""
+    if "::" in match[0]:
+        yield from addresses6(match)
 
-NETWORK = (EMAIL, IPV4, IPV6, CREDENTIALS)
+
+EMAIL = Recogniser("email", re.compile(r"(?<![\w.%+'~&-])[\w.%+'~&-]++@[\w-]++(?:\.[\w-]++)++"), emails, ("@",))
+# What stands before the first digit is looked at after it: so the search can leap from digit to digit.
+IPV4 = Recogniser(
+    "ip", re.compile(r"[0-9](?<![0-9A-Za-z_.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|\.[0-9])"), addresses4,
+    (".",), digits=4, word=7,
+)  # fmt: skip
+_COLONS = re.compile(r"(?<![0-9A-Za-z_:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.]++(?![A-Za-z_])")
+# Zeros left out, or all eight groups.
+IPV6_SHORT = Recogniser("ip", _COLONS, addresses6_short, ("::",), digits=1)
+IPV6_WHOLE = Recogniser("ip", _COLONS, addresses6, (":",), digits=1, word=15)
+# The user and password of scheme://user:password@host, and nothing else of it.
+CREDENTIALS = Recogniser("credentials", re.compile(r"://([^\s/?#@:\"'<>]*+:[^\s/?#\"'<>]*)@"), needs=("://",),
+                         before=0)  # fmt: skip
+
+NETWORK = (EMAIL, IPV4, IPV6_SHORT, IPV6_WHOLE, CREDENTIALS)

@@ -62,8 +62,8 @@ def cards(run: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 def ibans(head: re.Match[str]) -> Iterator[tuple[int, int]]:
     """The IBAN that begins with this country and these check digits, in groups or not."""
-    start, text = head.start(), head.string
-    length = checksums.IBAN_LENGTHS.get(head[0][:2].upper(), 0)
+    start, text = head.start() - 2, head.string
+    length = checksums.IBAN_LENGTHS.get(text[start : start + 2].upper(), 0)
     signs, at = "", start
     while len(signs) < length and at < len(text):
         sign = text[at]
@@ -93,14 +93,21 @@ def bitcoin(match: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 
 # Nine digits alone are an order number, unless somebody says what they are.
-_SSN = r"(?<![0-9A-Za-z_])(?<![0-9][-.,])[0-9]{3}(?:-[0-9]{2}-|[ ][0-9]{2}[ ])[0-9]{4}(?![0-9A-Za-z_]|[-.][0-9])"
+_SSN = r"[0-9](?<![0-9A-Za-z_].)(?<![0-9][-.,].)[0-9]{2}(?:-[0-9]{2}-|[ ][0-9]{2}[ ])[0-9]{4}(?![0-9A-Za-z_]|[-.][0-9])"
 _SAID = r"(?i:\bssn|\bsocial[ _-]?security)[^0-9\n]{0,24}([0-9]{9})(?![0-9])"
-_COIN = r"\b(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|(?:bc1|BC1)[02-9AC-HJ-NP-Zac-hj-np-z]{11,87})\b"
+_COIN = (
+    r"(?:[13](?<!\w.)[1-9A-HJ-NP-Za-km-z]{25,34}"
+    r"|(?:b(?<!\w.)c1|B(?<!\w.)C1)[02-9AC-HJ-NP-Zac-hj-np-z]{11,87})\b"
+)
 
 CARD = Recogniser("card", re.compile(r"[0-9](?:[ .-]?[0-9])*+"), cards, digits=12)
-IBAN = Recogniser("iban", re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9]{2})"), ibans, digits=2)
+# Found by its check digits, which are rarer than the two letters before them.
+IBAN = Recogniser(
+    "iban", re.compile(r"[0-9](?<=[A-Za-z]{2}.)(?<![A-Za-z0-9][A-Za-z]{2}.)[0-9](?=[ -]?[A-Za-z0-9]{2})"), ibans,
+    digits=2, word=4,
+)  # fmt: skip
 SSN = Recogniser("ssn", re.compile(_SSN), social, digits=9)
-SSN_SAID = Recogniser("ssn", re.compile(_SAID), social, ("ssn", "social"), 9)
-BITCOIN = Recogniser("bitcoin", re.compile(_COIN), bitcoin, ("1", "3"), 1)
+SSN_SAID = Recogniser("ssn", re.compile(_SAID), social, ("ssn", "social"), digits=9, word=9, before=0)
+BITCOIN = Recogniser("bitcoin", re.compile(_COIN), bitcoin, ("1", "3"), digits=1, word=14)
 
 NUMBERS = (CARD, IBAN, SSN, SSN_SAID, BITCOIN)

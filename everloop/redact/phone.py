@@ -84,29 +84,31 @@ def said(match: re.Match[str]) -> Iterator[tuple[int, int]]:
         yield start, _with_extension(text, end)
 
 
+# What may not stand before a number is looked at after its first sign: so the search can leap to the next such sign.
+_ALONE = r"(?<![0-9A-Za-z_+].)"
+_APART = _ALONE + r"(?<![0-9][./,:-].)"
+_REST = r"[2-9][0-9]{2}"
 # One digit a step and at most one way to take it: this can't backtrack into a second reading.
 _PLUS = (
-    r"(?<![0-9A-Za-z_+])(?:\+[ ]?|\(\+|(?<![0-9][ .-])00[ .-]?(?=[1-9][0-9 .()/-]{10}))"
+    rf"(?:\+{_ALONE}[ ]?|\({_ALONE}\+|0{_ALONE}(?<![0-9][ .-].)0[ .-]?(?=[1-9][0-9 .()/-]{{10}}))"
     r"([1-9](?:\)?[ ./-]?\(?[0-9]){6,19}+)"
 )
 _TRUNK = (
-    r"(?<![0-9A-Za-z_+])(?<![0-9][./,:-])"
-    r"(?:\(0[1-9][0-9]{0,3}\)[ ]?[0-9]{2,8}|0[1-9][0-9]{0,3}[ ./-][0-9]{2,8})(?:[ .-][0-9]{2,4}){0,4}"
+    rf"(?:\({_APART}0[1-9][0-9]{{0,3}}\)[ ]?[0-9]{{2,8}}|0{_APART}[1-9][0-9]{{0,3}}[ ./-][0-9]{{2,8}})"
+    r"(?:[ .-][0-9]{2,4}){0,4}"
     r"(?![0-9A-Za-z_]|[./,:-][0-9])"
 )
-_AREA = (
-    r"(?<![0-9A-Za-z_+)])(?<![0-9][./,:-])\([1-9][0-9]{1,2}\)[ ]?[0-9]{3,5}[ .-][0-9]{3,4}(?![0-9A-Za-z_]|[./,:-][0-9])"
-)
+_AREA = rf"\({_APART}(?<!\).)[1-9][0-9]{{1,2}}\)[ ]?[0-9]{{3,5}}[ .-][0-9]{{3,4}}(?![0-9A-Za-z_]|[./,:-][0-9])"
 _AMERICAN = (
-    r"(?<![0-9A-Za-z_+])(?<![0-9][./,:-])(?:1[ .-])?"
-    r"(?:\([2-9][0-9]{2}\)[ .-]?[2-9][0-9]{2}[ .-]?|[2-9][0-9]{2}([ .-])[2-9][0-9]{2}\1)[0-9]{4}(?![0-9]|[./,:-][0-9])"
+    rf"(?:1{_APART}[ .-](?:\({_REST}\)[ .-]?{_REST}[ .-]?|{_REST}([ .-]){_REST}\1)"
+    rf"|\({_APART}{_REST}\)[ .-]?{_REST}[ .-]?|[2-9]{_APART}[0-9]{{2}}([ .-]){_REST}\2)[0-9]{{4}}(?![0-9]|[./,:-][0-9])"
 )
-_LOOSE = r"(?<![0-9A-Za-z_+])(?<![0-9][./,:-])\(?\+?[0-9](?:\)?[ ./-]?\(?[0-9]){6,16}+(?![0-9]|[,:/][0-9])"
+_LOOSE = rf"(?:\({_APART}\+?[0-9]|\+{_APART}[0-9]|[0-9]{_APART})(?:\)?[ ./-]?\(?[0-9]){{6,16}}+(?![0-9]|[,:/][0-9])"
 
 PHONE = (
-    Recogniser("phone", re.compile(_PLUS), international, ("+", "00"), 8),
-    Recogniser("phone", re.compile(_TRUNK), national, ("0",), 9),
-    Recogniser("phone", re.compile(_AREA), national, ("(",), 8),
+    Recogniser("phone", re.compile(_PLUS), international, ("+", "00"), digits=8),
+    Recogniser("phone", re.compile(_TRUNK), national, ("0",), digits=9),
+    Recogniser("phone", re.compile(_AREA), national, ("(",), digits=8),
     Recogniser("phone", re.compile(_AMERICAN), north_american, digits=10),
     Recogniser("phone", re.compile(_LOOSE), said, digits=7),
 )

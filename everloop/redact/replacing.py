@@ -12,7 +12,7 @@ from everloop.redact.keys import KEYS
 from everloop.redact.network import NETWORK
 from everloop.redact.numbers import NUMBERS
 from everloop.redact.phone import PHONE
-from everloop.redact.recogniser import Finder, Recogniser, Span
+from everloop.redact.recogniser import Finder, Recogniser, Seen, Span, seen
 
 # Where two of equal length overlap, the earlier here names the placeholder.
 BUILT_IN: tuple[Finder, ...] = (*KEYS, *NETWORK, *NUMBERS, *PHONE)
@@ -59,9 +59,10 @@ def redact(text: str, recognisers: Sequence[Finder] = BUILT_IN, *, context: str 
     {}
     """
     plain, offsets = fold(text)
-    found = _search(
-        plain, recognisers if recognisers is BUILT_IN else tuple(recognisers), f"{context}=" if context else ""
-    )
+    label = f"{context}=" if context else ""
+    asked = _worth_asking(recognisers, seen(label + plain))
+    walls = _walls_of(recognisers)
+    found = _search(plain, asked, label, walls) if asked else []
     if not found:
         return Redacted(text, {}, ())
     if offsets is not None:
@@ -112,12 +113,9 @@ def _walk(value: Any, finders: tuple[Finder, ...], context: str, counts: Counter
     return [_walk(inner, finders, context, counts, levels - 1) for inner in value]
 
 
-def _search(text: str, finders: tuple[Finder, ...], label: str) -> list[Span]:
+def _search(text: str, finders: Sequence[Finder], label: str, walls: re.Pattern[str]) -> list[Span]:
     """Spans in order. `label` stands before the text's beginning while it is searched."""
     found: list[Span] = []
-    walls = (
-        _OWN_WALLS if finders is BUILT_IN else _walls(frozenset(name for finder in finders for name in finder.names))
-    )
     pieces = _between(text, 0, len(text), [wall.span() for wall in walls.finditer(text)])
     for left in range(_ROUNDS, -1, -1):
         again: list[tuple[int, int]] = []
@@ -141,19 +139,20 @@ def _between(text: str, start: int, end: int, taken: list[tuple[int, int]]) -> l
     return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b and not text[a:b].isspace()]
 
 
-def _hits(piece: str, finders: tuple[Finder, ...], head: int, offset: int) -> list[Span]:
+def _hits(piece: str, finders: Sequence[Finder], head: int, offset: int) -> list[Span]:
     """What the finders see in a piece, overlaps joined; the first `head` characters are the label's."""
-    folded, digits = piece.casefold(), sum(map(piece.count, "0123456789"))
-    seen = [
+    folded = piece.casefold()
+    found = [
         (max(span.start, head), span.end, span.start - span.end, order, span.name)
         for order, finder in enumerate(finders)
-        if not isinstance(finder, Recogniser) or finder.may_find(folded, digits)
-        for span in finder.find(piece)
+        for span in (finder.find(piece, folded) if isinstance(finder, Recogniser) else finder.find(piece))
         if span.end > max(span.start, head)
     ]
-    seen.sort()
+    if not found:
+        return []
+    found.sort()
     joined: list[tuple[int, int, tuple[int, int, str]]] = []
-    for start, end, shortness, order, name in seen:
+    for start, end, shortness, order, name in found:
         best = (shortness, order, name)  # the least of these is the longest, then the earliest recogniser
         if joined and start < joined[-1][1]:
             first, last, rank = joined[-1]
@@ -161,6 +160,15 @@ def _hits(piece: str, finders: tuple[Finder, ...], head: int, offset: int) -> li
         else:
             joined.append((start, end, best))
     return [Span(start - head + offset, end - head + offset, best[2]) for start, end, best in joined]
+
+
+def _worth_asking(finders: Sequence[Finder], glance: Seen) -> list[Finder]:
+    """Those that may find something in a text, or in any piece of it: what they need is not there otherwise."""
+    return [finder for finder in finders if not isinstance(finder, Recogniser) or finder.may_find(glance)]
+
+
+def _walls_of(finders: Sequence[Finder]) -> re.Pattern[str]:
+    return _OWN_WALLS if finders is BUILT_IN else _walls(frozenset(name for one in finders for name in one.names))
 
 
 @lru_cache(64)
