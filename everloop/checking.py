@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from everloop.collect.outcomes import counts
 from everloop.loop import answers, predictor
 from everloop.reading import sentence
 from everloop.report import Arrow, Check
@@ -107,6 +108,8 @@ def _outcome(store: Store, spec: LoopSpec) -> Arrow:
         for _, item in batch:
             if isinstance(item, Outcome) and item.name in ("", spec.outcome):
                 it = store.records.get(Interaction, item.interaction)
+                if it is not None and not counts(store.records, item, it, spec):
+                    continue  # after its window, or a silence that somebody has broken since
                 values.setdefault(it.model if it else None, []).append(item.value)
     first = {None, went[0]} if went else {None}
     before = np.array([v for model, seen in values.items() if model in first for v in seen])

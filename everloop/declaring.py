@@ -8,8 +8,11 @@ import msgspec
 
 from everloop import registry, train
 from everloop.collect.incoming import check_label
+from everloop.collect.signals import check_signals
 from everloop.errors import InvalidInput
 from everloop.types import LoopSpec, Policy, Spec
+
+_LONGEST_NAME = 100  # of a variant: it travels in a header
 
 
 def declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
@@ -38,6 +41,9 @@ def declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
         registry.find("rule", rule)
     _check_policy(spec.policy)
     _check_variants(spec)
+    check_signals(spec.signals)
+    for rule in spec.derive:
+        registry.find("signal", rule)
     return spec
 
 
@@ -61,6 +67,9 @@ def _check_variants(spec: LoopSpec) -> None:
     if twice is not None:
         raise InvalidInput(f"loop {spec.name!r}: variant {twice!r} is there twice")
     for variant in spec.variants:
+        if not (variant.name.isprintable() and variant.name.strip() and len(variant.name) <= _LONGEST_NAME):
+            raise InvalidInput(f"variant {variant.name[:_LONGEST_NAME]!r}: a name is one line of 1 to {_LONGEST_NAME} "
+                               "characters")  # fmt: skip
         if not variant.url.startswith(("http://", "https://")):
             raise InvalidInput(f"variant {variant.name!r}: url {variant.url!r} must start with http:// or https://")
         if not (math.isfinite(variant.weight) and variant.weight >= 0):

@@ -159,7 +159,8 @@ def _due(bench: Workbench, spec: LoopSpec) -> str | None:
     if policy.trigger_feedback and new >= policy.trigger_feedback:
         return "feedback"
     clock = policy.trigger_seconds
-    if clock and new and (last is None or now() - (last.ended or now()) >= clock * 1000):
+    # As far from the last one on either side: a clock that was set back must not hold the next turn up.
+    if clock and new and (last is None or abs(now() - (last.ended or now())) >= clock * 1000):
         return "schedule"
     return None
 

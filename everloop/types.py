@@ -155,7 +155,9 @@ class FeedbackFields(Struct, frozen=True, gc=False, kw_only=True):
     loop: str | None = None  # filled in when it is joined to its interaction
     subject: str | None = None  # keyed pseudonym of who says it
     source: Literal["user", "reviewer", "import", "system"] = "user"
+    context: dict[str, Any] = field(default_factory=dict)  # what else was said: the tool it came from, a name, tags
     redacted: dict[str, int] = field(default_factory=dict)  # how often each type of private data was taken out
+    consent: tuple[str, ...] | None = None  # None: its interaction's; else it is used for no more than both allow
 
 
 class Thumb(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="thumb"):
@@ -169,8 +171,10 @@ class Rating(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kin
 
 
 class Vote(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="vote"):
-    value: Literal["this", "other", "tie", "both_bad"]  # which of the two answers is better
-    other: str  # id of the other interaction
+    value: Literal["this", "other", "tie", "both_bad"] | int  # which answer is better: this one, the one called
+    # `other`, neither, or none is good; a number is the place of this one among all of them, from 1, the best
+    other: str = ""  # id of the other interaction; of several, the one that is better than this
+    others: tuple[str, ...] = ()  # ids of all the others, where more than two answers were compared
     rationale: str | None = None
 
 
@@ -178,8 +182,9 @@ class Correction(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field=
     value: str  # what the answer should have been
     rationale: str | None = None
     seconds: float | None = None  # time the person took
-    diff: tuple[tuple[str, str], ...] | None = None  # from the answer: ("=" | "-" | "+", text); None: no answer yet
-    distance: float | None = None  # share of the characters that had to change, 0..1
+    diff: tuple[tuple[str, str], ...] | None = None  # from the answer: ("=" | "-" | "+", text); None: no answer, or one
+    # too long to be kept twice
+    distance: float | None = None  # share of the characters that had to change, 0..1; None: no answer
 
 
 class Intervention(FeedbackFields, frozen=True, gc=False, kw_only=True, tag_field="kind", tag="intervention"):
@@ -250,6 +255,16 @@ class Derived(Struct, frozen=True, gc=False, kw_only=True):
     value: float  # strength, in the rule's unit
     evidence: tuple[str, ...] = ()  # ids of the interactions and feedback it was seen in
     at: int = 0
+
+
+class Mark(Struct, frozen=True, gc=False, kw_only=True):
+    """How far a pass over a log has come: what is kept up to date goes on from there, whoever does it."""
+
+    id: str  # "loop:what"
+    loop: str
+    position: int = 0  # everything up to here is done
+    ahead: tuple[tuple[int, int, int], ...] = ()  # what has been seen and must wait, stretch after stretch: (its last
+    # position, when it was seen, when to look at it again), times in ms since 1970 by our own clock
 
 
 class Statement(Struct, frozen=True, gc=False, kw_only=True):
@@ -477,6 +492,7 @@ class Key(Struct, frozen=True, gc=False, kw_only=True):
     at: int = 0
     until: int | None = None  # it ends by itself then; rotation sets it
     revoked: int | None = None  # it was ended by hand
+    replaces: str = ""  # id of the key it was rotated from
 
 
 class Audit(Struct, frozen=True, gc=False, kw_only=True):
@@ -505,6 +521,15 @@ class Campaign(Struct, frozen=True, gc=False, kw_only=True):
     after_s: float = 0.0  # and after it
     priority: Literal["critical", "normal", "bulk"] = "normal"
     state: Literal["active", "paused", "ended"] = "active"
+    at: int = 0
+
+
+class Preference(Struct, frozen=True, gc=False, kw_only=True):
+    """What a person said once about the use of their data, past and to come."""
+
+    id: str  # the person's keyed pseudonym
+    loop: str = ""  # all loops
+    allows: dict[str, bool] = field(default_factory=dict)  # by purpose; of a purpose that is not there nothing was said
     at: int = 0
 
 

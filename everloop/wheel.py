@@ -5,17 +5,21 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 
 from everloop import collect, curate, deploy, reading
+from everloop.auditing import along, unchanged
 from everloop.checking import check
 from everloop.collect import Live
+from everloop.collect.consent import stored
 from everloop.collect.incoming import check_input, check_label, imported_label
+from everloop.collect.monitoring import DAYS, SignalsHealth, health
+from everloop.collect.tending import Tended, declared_marks, derive, tend
 from everloop.declaring import declared
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
@@ -43,6 +47,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced
 _MAX_NAME = 200  # characters of who answers a review
 _PAUSE = 0.1  # seconds between two looks at what another worker does
+_UNUSED_MS = 24 * 3_600_000  # how long an attachment that was sent ahead waits for its interaction
 _ERASE_SECONDS = 120.0  # how long an erasure waits for a dataset version to be finished
 # Drops that nobody can take back: honest evaluation hangs on most of them, and consent is the person's alone to give.
 _PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified", "no_consent")
@@ -66,6 +71,8 @@ class Wheel:
             collect.Pseudonyms.of_folder(settings.folder),
             recognisers=BUILT_IN if settings.redact else (),
             max_input_bytes=settings.max_input_bytes,
+            keeper=collect.Keeper(self.store.blobs, self.store.uses, settings.max_attachment_bytes),
+            preferences=collect.Preferences(self.store.records),
         )
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._loops: dict[str, Loop] = {}
@@ -99,7 +106,9 @@ class Wheel:
         if there is None or declaration:
             spec = declared(there or LoopSpec(name=name, at=now()), declaration)
             if spec != there:
-                self.store.records.replace(spec)
+                self.store.records.replace(spec, *declared_marks(self.store.records, spec, there), *along())
+            else:
+                unchanged()
         return self.get(name)
 
     def get(self, name: str) -> "Loop":
@@ -131,12 +140,39 @@ class Wheel:
         return found
 
     def forget(self, subject: str) -> Erased:
-        """Erase a person: interactions, feedback and what hangs on them, examples in every dataset version.
+        """Erase a person: interactions and their attachments, feedback, what hangs on them, examples in every version.
 
-        Waits for a turn that is just putting a dataset version together; raises Conflict if that takes too long.
+        Waits for a turn that is just putting a dataset version together; raises Conflict if that takes too long. What
+        they said of the use of their data stays, under their pseudonym, so that nothing later is used against it.
         """
+        with self._evidence_held():
+            erased = self.store.records.erase(self._pseudonym(subject))
+        self.sweep()
+        return erased
+
+    def sweep(self) -> int:
+        """Delete attachments that nobody uses: of erased people, and what was sent and never used; how many."""
+        return self.store.uses.sweep(self.store.blobs.delete, now() - _UNUSED_MS)
+
+    def consent(self, subject: str, **allows: bool | None) -> collect.Preferred:
+        """What a person allows from now on: improve=False, share=True; None goes back to the default.
+
+        What is forbidden goes out of the consent of all their interactions, too, and counts from the next turn on.
+        Without any: what was said so far. Raises InvalidInput for another purpose, Conflict as `forget` does.
+        """
+        if not allows:
+            return collect.prefer(self.store.records, self._pseudonym(subject), {})
+        with self._evidence_held():
+            return collect.prefer(self.store.records, self._pseudonym(subject), allows)
+
+    def _pseudonym(self, subject: str) -> str:
         if not isinstance(subject, str):
             raise InvalidInput(f"subject: expected a text, got {type(subject).__name__}")
+        return self.door.pseudonyms.of(subject) or subject
+
+    @contextmanager
+    def _evidence_held(self) -> Iterator[None]:
+        """Meanwhile nobody puts a dataset version together, or erases a person, or changes their consent."""
         held: list[Lease] = []
         until = time.monotonic() + _ERASE_SECONDS
         owner = f"{self.owner} forget {new_id()}"  # its own: another erasure in this process must not let go of it
@@ -148,7 +184,7 @@ class Wheel:
                         raise Conflict(f"loop {loop.name!r} is putting a dataset version together; try again soon")
                     time.sleep(0.1)
                 held.append(lease)
-            return self.store.records.erase(self.door.pseudonyms.of(subject) or subject)
+            yield
         finally:
             for lease in held:
                 self.store.records.unlease(lease)
@@ -195,6 +231,10 @@ class LoopReader:
         found = self.records.find(Review, self.name, state=state)
         return sorted(found, key=lambda review: (-review.priority, review.turn, review.id))[:limit]
 
+    def signals(self, days: float = DAYS) -> SignalsHealth:
+        """How well its declared signals come in."""
+        return health(self.wheel.store, self.spec, days)
+
     def models(self) -> list[Model]:
         """Every model version, oldest first."""
         return self.records.find(Model, self.name)
@@ -219,8 +259,13 @@ class Loop(LoopReader):
         return collect.answer(self.spec, self.live(), {"input": input, **given}, self.wheel.door)
 
     def predict(self, input: Input, **given: Any) -> Interaction:
-        """Answer and store; durable on return. An id that was answered before gets the answer it got then."""
+        """Answer and store; durable on return. An id that was answered before gets the answer it got then.
+
+        Without consent to "service" nothing is stored, and the id says so.
+        """
         made = self.answer(input, **given)
+        if not stored(made):
+            return made
         known = given.get("id") and self.records.get(Interaction, made.id)
         if known:
             if (known.input, known.loop) != (made.input, made.loop):
@@ -245,6 +290,8 @@ class Loop(LoopReader):
             fields = {k: v for k, v in row.items() if k not in ("label", "split")}
             it = collect.build_interaction(spec, fields, self.wheel.door)
             made.append(it)
+            if not stored(it):
+                continue
             writes.append(it)
             if row.get("label") is not None:
                 check_label(row["label"], spec.labels, self.name)
@@ -255,25 +302,24 @@ class Loop(LoopReader):
 
     def feedback(self, interaction: str, *, hold: bool = False, id: str | None = None, subject: str | None = None,
                  rationale: str | None = None, seconds: float | None = None, **said: Any) -> Receipt:  # fmt: skip
-        """Feedback on an interaction: one of thumb=, correction=, label=, rating=, comment=, outcome=, implicit=, ….
+        """Feedback on an interaction, or on the newest of a trace: one of thumb=, correction=, label=, rating=,
+        comment=, outcome=, implicit=, …, and the fields of that kind: implicit="skip", position=3.
 
         Durable on return. Raises NotFound for an unknown interaction, unless `hold` says that it will arrive later.
         """
-        if len(said) != 1:
-            raise InvalidInput(f"say one thing at a time: thumb=, correction=, rating=, … (got {sorted(said)})")
-        ((kind, value),) = said.items()
+        kind, fields = collect.said(said)
         if not isinstance(interaction, str):
             raise InvalidInput(f"say the interaction's id (answer.id), not {type(interaction).__name__}")
         known = self.records.get(Interaction, interaction)
-        if known is None and not hold:
+        found = [known] if known else self.records.find(Interaction, trace=interaction, newest=True, limit=1)
+        if not found and not hold:
             raise NotFound(f"no interaction {interaction!r} in {self.wheel.settings.home}; if it arrives later: hold")
-        if known is not None and known.loop != self.name:
-            raise NotFound(f"interaction {interaction!r} is of loop {known.loop!r}, not of {self.name!r}")
+        if found and found[0].loop != self.name:
+            raise NotFound(f"interaction {interaction!r} is of loop {found[0].loop!r}, not of {self.name!r}")
         extra = {"id": id, "subject": subject, "rationale": rationale, "seconds": seconds}
-        given = {"kind": kind, "interaction": interaction, "value": value,
+        given = {**fields, "kind": kind, "interaction": interaction,
                  **{k: v for k, v in extra.items() if v is not None}}  # fmt: skip
-        labels = {self.name: self.spec.labels}
-        return self.records.put(collect.build_feedback(given, self.wheel.door, labels, self.name))[0]
+        return self.records.put(collect.heard(given, self.wheel.door, self.spec, known))[0]
 
     def annotate(self, review: str, value: str, *, annotator: str = "me", rationale: str | None = None,
                  seconds: float | None = None) -> Annotation:  # fmt: skip
@@ -288,13 +334,23 @@ class Loop(LoopReader):
             id=f"{review}.{annotator}", loop=self.name, review=review, interaction=found.interaction,
             annotator=annotator, value=value, rationale=rationale, seconds=seconds, at=now(),
         )  # fmt: skip
-        self.records.replace(note, msgspec.structs.replace(found, state="done"))
+        self.records.replace(note, msgspec.structs.replace(found, state="done"), *along())
         return note
 
     def advance(self, trigger: str | None = None) -> str | None:
         """Do the next step of the turn, if there is one to do; its name. See `everloop.loop.advance`."""
         with self._turning:
             return advance(self._bench, self.spec, trigger)
+
+    def tend(self) -> Tended:
+        """Keep up to date what is kept beside the turn: diffs of corrections, silences, derived signals."""
+        return tend(self.records, self.spec, self.wheel.owner, self.wheel.settings.lease_seconds)
+
+    def derive(self, *rules: str, told: Callable[[int], None] = lambda _: None) -> dict[str, int]:
+        """Derive its signals anew over all its history, by `rules` or by all it has; how many there are of each."""
+        seconds = self.wheel.settings.lease_seconds
+        owner = f"{self.wheel.owner} derive {new_id()}"  # its own: the worker of this process is to wait, too
+        return derive(self.records, self.spec, owner, rules, seconds=seconds, told=told)
 
     def let_go(self) -> None:
         """Leave the turn to other workers: a step still at work here writes nothing."""
@@ -306,6 +362,8 @@ class Loop(LoopReader):
         A worker or another thread that is at it already is helped, not fought: each step is done by one of them, and
         no turn is begun beyond this one. `told` hears of the turn before each step.
         """
+        while self.tend().more:
+            pass
         number = self._begun().number
         while (turn := open_turn(self.wheel.store, self.name)) is not None and turn.number == number:
             told(turn)
@@ -338,7 +396,7 @@ class Loop(LoopReader):
             )
             raise InvalidInput(f"a drop for {drop.reason!r} {why}; it can't be undone")
         undone = msgspec.structs.replace(drop, undone=True)
-        self.records.replace(undone)
+        self.records.replace(undone, *along())
         return undone
 
     def seal(self, inputs: Iterable[Input]) -> int:
@@ -358,7 +416,7 @@ class Loop(LoopReader):
     def rollback(self, to: str | None = None, *, by: str = "hand", reason: str = "") -> Release:
         """Put the model before (or model `to`, an id or the first 8 characters of one) live again, at once."""
         made = deploy.roll_back(self.name, self.releases(), self.models(), to, by, reason)
-        self.records.replace(*made)
+        self.records.replace(*made, *along())
         self.live(fresh=True)
         return made[-1]
 

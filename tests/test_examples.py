@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
-SAYS = {"device.py": "arrived: 40 interactions, 4 corrections", "support_desk.py": "day 1: 0 of 200 right"}
+SAYS = {
+    "campaign.py": "takeover: the window around it",
+    "device.py": "arrived: 40 interactions, 4 corrections",
+    "gateway.py": "kept: 9 interactions",
+    "support_desk.py": "day 1: 0 of 200 right",
+}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

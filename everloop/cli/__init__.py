@@ -24,18 +24,26 @@ COMMANDS = {
     "predict": "ask a loop for an answer",
     "feedback": "say what an answer was worth",
     "log": "import interactions, with or without labels, from a CSV or JSONL file",
+    "import": "bring what other tools logged: Langfuse, OpenAI batches, NVIDIA, any table",
     "review": "list the open reviews, or answer one",
     "turn": "turn the wheel once, now",
     "status": "where each loop stands, and what it waits for",
+    "signals": "how late and how complete a loop's declared signals come in",
+    "derive": "derive a loop's signals anew over all its history",
     "check": "whether each loop is a flywheel or only accumulates data",
     "models": "the models of a loop, and which one answers",
     "rollback": "put the model before back in front",
+    "campaign": "what devices are asked to send, and what came of it",
     "datasets": "the dataset versions of a loop: log, diff, show",
     "export": "write a dataset version to a JSONL or CSV file",
     "undo": "take back what curation left out",
+    "consent": "what a person allows their data to be used for",
     "forget": "erase a person everywhere",
+    "keys": "who may call the server: create, list, rotate, revoke",
+    "audit": "who changed what",
     "version": "which Everloop this is",
 }
+_MODULES = {"import": "importing"}  # commands whose module can't be called like them
 _DONE, _FAILED, _MISTAKE, _INTERRUPTED = 0, 1, 2, 130
 
 
@@ -94,7 +102,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
         below = commands.add_parser(command, help=summary, description=f"{summary[0].upper()}{summary[1:]}.",
                                     allow_abbrev=False)  # fmt: skip
         if command == name:
-            module = importlib.import_module(f"everloop.cli.{command}")
+            module = importlib.import_module(f"everloop.cli.{_MODULES.get(command, command)}")
             if getattr(module, "WRITES_JSON", False):  # its own --json FILE: the run is long, the table is for people
                 below.set_defaults(json=False)
             else:

@@ -10,6 +10,7 @@ from everloop.cli.console import Console
 from everloop.cli.datasets import public, version_of
 from everloop.cli.home import opened
 from everloop.cli.writing import csv_lines, write_whole
+from everloop.collect.leaving import leaving
 from everloop.errors import InvalidInput
 from everloop.types import Example
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", default="latest", metavar="V", help="id or hash, or 8 characters (latest)")
     parser.add_argument("--split", choices=["train", "golden"], help="only this part")
     parser.add_argument("--to", required=True, type=Path, metavar="FILE", help="ends in .jsonl or .csv")
+    parser.add_argument("--shareable", action="store_true", help="only what everybody it is made of agreed to share")
     parser.add_argument("--force", action="store_true", help="overwrite the file")
 
 
@@ -33,12 +35,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise InvalidInput(f"--to {args.to}: must end in .jsonl or .csv")
     with opened(args) as wheel:
         version = version_of(wheel, wheel.get(args.loop).name, args.version)
-        examples = wheel.store.datasets.examples(version.id, args.split)
+        found = wheel.store.datasets.examples(version.id, args.split)
+        left = leaving(wheel.store.records, found, shareable=args.shareable)
+        examples = left.examples
         chunks = _jsonl(examples) if ending == ".jsonl" else csv_lines(_COLUMNS, map(_cells, examples))
         size = write_whole(args.to, chunks, force=args.force)
     console.document({"file": str(args.to), "version": version.id, "hash": version.hash, "split": args.split,
-                      "examples": len(examples), "bytes": size})  # fmt: skip
+                      "examples": len(examples), "shareable": left.shareable, "withheld": left.withheld,
+                      "unshared": left.unshared, "bytes": size})  # fmt: skip
     console.say(f"{len(examples):,} examples of {version.id} into {args.to} ({size:,} bytes)")
+    if args.shareable:
+        console.say(f"left out {left.unshared:,} that somebody has not agreed to share")
+    else:
+        console.say(f"{left.shareable:,} of them may be shared: everybody they are made of agreed (--shareable)")
+    if left.withheld:
+        console.say(f"left out {left.withheld:,}: consent to learn from them was taken back since")
     return 0
 
 

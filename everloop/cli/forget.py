@@ -3,8 +3,9 @@
 import argparse
 import sys
 
+from everloop.auditing import noted
 from everloop.cli.console import Console
-from everloop.cli.home import opened
+from everloop.cli.home import acted, opened
 from everloop.errors import InvalidInput
 
 
@@ -18,8 +19,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Erase, and print what went and which models had learned from it."""
     if not args.yes and not _agreed(args.subject, console):
         raise InvalidInput("nothing was erased; --yes means it, it can't be undone")
-    with opened(args) as wheel:
+    with opened(args) as wheel, acted(wheel, "forget"):
         erased = wheel.forget(args.subject)
+        noted(detail=", ".join(f"{n} {kind}" for kind, n in sorted(erased.rows.items()) if n))
     console.document(erased._asdict())
     if not any(erased.rows.values()):
         console.say(f"nothing is known of {args.subject}")

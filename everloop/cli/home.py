@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+from everloop.auditing import acting, entry
 from everloop.errors import InvalidInput, NotFound
 from everloop.settings import Settings
 from everloop.wheel import Loop, Wheel
@@ -21,6 +22,11 @@ def opened(args: argparse.Namespace, *, create: bool = False) -> Iterator[Wheel]
         raise NotFound(f"no folder {settings.home}; declare a first loop with: everloop init NAME --task classify")
     with open_wheel(settings=settings) as wheel:
         yield wheel
+
+
+def acted(wheel: Wheel, action: str, *, target: str = "", loop: str = "") -> AbstractContextManager[None]:
+    """Around a change by hand: it stands in the audit log."""
+    return acting(wheel.store.records, entry("cli", action, target=target, loop=loop))
 
 
 def chosen(wheel: Wheel, name: str | None) -> list[Loop]:

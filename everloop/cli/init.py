@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from everloop.auditing import noted
 from everloop.cli.console import Console
-from everloop.cli.home import opened
+from everloop.cli.home import acted, opened
+from everloop.cli.variants import next_steps, read_declaration, read_variants
 from everloop.errors import InvalidInput
 from everloop.settings import Settings
 from everloop.types import LoopSpec, Policy
@@ -28,13 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trainer", metavar="NAME", help='a trainer by name, like linear_text.v1 ("auto" chooses)')
     parser.add_argument("--policy", metavar="KEY=VALUE", nargs="+", default=[], action="extend",
                         help="how a turn behaves: review_budget=50 margin=0.01")  # fmt: skip
+    parser.add_argument("--variant", metavar="KEY=VALUE", nargs="+", default=[], action="append", dest="variants",
+                        help="who answers: name=a url=https://host/v1 model=m key_env=VARIABLE weight=0.5; once for "
+                        "each, and again to change one")  # fmt: skip
+    parser.add_argument("--sticky", choices=["subject", "session", "request"], help="who keeps their variant")
+    parser.add_argument("--declare", metavar="FILE", help="all of it from a JSON file, as --json prints it")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Declare the loop, then say what was declared and what to do next."""
-    given: dict[str, Any] = {
+    given: dict[str, Any] = {} if args.declare is None else read_declaration(args.declare, args.loop)
+    given |= {
         name: getattr(args, name)
-        for name in ("task", "signal", "capability", "outcome", "goal")
+        for name in ("task", "signal", "capability", "outcome", "goal", "sticky")
         if getattr(args, name) is not None
     }
     if args.labels is not None:
@@ -45,7 +53,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
         given["policy"] = read_policy(args.policy)
     with opened(args, create=True) as wheel:
         before = next((loop.spec for loop in wheel.loops() if loop.name == args.loop), None)
-        loop = wheel.loop(args.loop, **given)
+        if args.variants:
+            there = () if before is None else before.variants
+            given["variants"] = read_variants(args.variants, given.get("variants", there))
+            if before is None:
+                given.setdefault("task", "chat")
+        with acted(wheel, "init", target=args.loop, loop=args.loop):
+            noted(detail=", ".join(given))
+            loop = wheel.loop(args.loop, **given)
         console.document(loop.spec)
         _describe(loop.spec, before, loop.status().sentence, wheel.settings, console)
     return 0
@@ -61,12 +76,14 @@ def _describe(spec: LoopSpec, before: LoopSpec | None, sentence: str, settings: 
     console.say(f"  {sentence}")
     console.say()
     labels = f"{len(spec.labels)}: {', '.join(spec.labels[:5])}{', …' if len(spec.labels) > 5 else ''}"
+    variants = ", ".join(f"{one.name} ({one.model}, weight {one.weight:g})" for one in spec.variants)
     different = {name: value for name, value in msgspec.structs.asdict(spec.policy).items()
                  if value != getattr(Policy(), name)}  # fmt: skip
     console.facts([
         ("task", spec.task),
-        ("labels", labels if spec.labels else "any"),
-        ("trainer", spec.trainer.name),
+        *([("variants", variants)] if variants else []),
+        *([("labels", labels if spec.labels else "any")] if spec.labels or spec.task != "chat" else []),
+        *([("trainer", spec.trainer.name)] if spec.task != "chat" else []),
         ("policy", ", ".join(f"{name}={value}" for name, value in different.items()) or "the defaults"),
     ])  # fmt: skip
     missing = [f"--{name}" for name in ("signal", "outcome") if not getattr(spec, name)]
@@ -77,6 +94,8 @@ def _describe(spec: LoopSpec, before: LoopSpec | None, sentence: str, settings: 
         return
     home = "" if settings.home == Settings().home else f" --home {settings.home}"
     base = f"http://{settings.host}:{settings.port}"
+    if spec.task == "chat":
+        return console.say(next_steps(spec, base, home))
     console.say(f"""
 next:
   everloop up{home}

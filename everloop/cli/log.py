@@ -1,27 +1,24 @@
 """``everloop log``: import interactions from a file. The whole file is checked before the first row is kept."""
 
 import argparse
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from everloop.cli.console import Console
 from everloop.cli.home import opened
 from everloop.cli.reading import read_rows
+from everloop.collect.consent import stored
 from everloop.collect.incoming import build_interaction, check_label, imported_label
 from everloop.errors import InvalidInput, UserError
-from everloop.types import Interaction, Label, LoopSpec
+from everloop.interop import columns
+from everloop.interop.pieces import Ids
+from everloop.types import Interaction, Label
 from everloop.wheel import Wheel
 
 _BATCH = 1000
-_NUMBERS: dict[str, Callable[[str], float]] = {"at": int, "confidence": float}
-_OWN = ("output", "id", "subject", "session", "context", "consent", *_NUMBERS)
-_CONTEXT = "context."  # a column context.channel is the interaction's context "channel"; slices are read from there
+_OWN = ("output", "id", "subject", "session", "context", "consent", "at", "confidence", "split")
 
 
 class Import(NamedTuple):
@@ -73,65 +70,22 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _imports(args: argparse.Namespace, wheel: Wheel, ignored: dict[str, None]) -> Iterator[Import]:
     """Each row as records, checked; raises the first mistake with its line. Names of columns left out: `ignored`."""
     spec = wheel.get(args.loop).spec
-    seen: Counter[bytes] = Counter()
+    ids = Ids()
     parse = args.parse and args.file.suffix.lower() in {".csv", ".tsv"}
+    named = columns.Columns({**{name: name for name in _OWN}, args.label: "label", args.input: "input"})
     for row in read_rows(args.file, wheel.settings.max_body_bytes):
         try:
-            given, label, split = _fields(row.fields, args.input, args.label, ignored, parse=parse)
+            if args.input not in row.fields:
+                there = ", ".join(row.fields) or "none"
+                raise InvalidInput(f"no {args.input!r}; there are: {there} (--input names the column)")
+            given, label, split, _, _ = columns.read(row.fields, named, ignored, parse=parse)
+            given = given or {}
             if label is not None:
                 check_label(label, spec.labels, spec.name)
-            given.setdefault("id", _id_of(spec, given, label, seen))
+            given.setdefault("id", ids.of(spec.name, given, label))
             made = build_interaction(spec, given, wheel.door)
+            if not stored(made):
+                continue
             yield Import(made, None if label is None else imported_label(made, label, split))
         except UserError as error:
             raise type(error)(f"{args.file}, line {row.line}: {error}") from None
-
-
-def _fields(
-    row: Mapping[str, Any], input: str, label: str, ignored: dict[str, None], *, parse: bool
-) -> tuple[dict[str, Any], str | None, str | None]:
-    """The interaction's fields, the label and its split; a blank cell is an absent one, but for the input."""
-    if input not in row:
-        raise InvalidInput(f"no {input!r}; there are: {', '.join(row) or 'none'} (--input names the column)")
-    given: dict[str, Any] = {"input": _parsed(row[input]) if parse else row[input]}
-    context: dict[str, Any] = {}
-    for name, value in row.items():
-        if name in {input, label, "split"} or value is None or value == "":
-            continue
-        if name.startswith(_CONTEXT):
-            context[name.removeprefix(_CONTEXT)] = value
-        elif name in _OWN:
-            given[name] = _number(name, value) if name in _NUMBERS and isinstance(value, str) else value
-        else:
-            ignored[name] = None
-    own = given.get("context", {})
-    if context and isinstance(own, dict):
-        given["context"] = {**own, **context}
-    said, split = row.get(label) or None, row.get("split") or None
-    if said is None and split is not None:
-        raise InvalidInput("split says where a label goes, and this row has no label")
-    if said is not None and not isinstance(said, str):
-        raise InvalidInput(f"{label}: expected a text, got {type(said).__name__}")
-    return given, said, split
-
-
-def _id_of(spec: LoopSpec, given: dict[str, Any], label: str | None, seen: Counter[bytes]) -> str:
-    """An id that follows from the row's content, and from how often it was seen before in this file."""
-    content = msgspec.json.encode([spec.name, given, label], order="sorted")
-    digest = hashlib.sha256(content).digest()
-    seen[digest] += 1
-    return f"import-{hashlib.sha256(digest + str(seen[digest]).encode()).hexdigest()[:32]}"
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return _NUMBERS[name](text)
-    except ValueError:
-        raise InvalidInput(f"{name}: expected a number, got {text[:40]!r}") from None
-
-
-def _parsed(text: Any) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, TypeError) as error:
-        raise InvalidInput(f"the input is not JSON: {error}") from None

@@ -3,7 +3,7 @@
 import argparse
 
 from everloop.cli.console import Console, cell
-from everloop.cli.home import chosen, opened
+from everloop.cli.home import acted, chosen, opened
 from everloop.errors import InvalidInput, NotFound
 from everloop.types import Review
 from everloop.wheel import Wheel
@@ -68,6 +68,7 @@ def _one(wheel: Wheel, review: Review, args: argparse.Namespace, console: Consol
             ("input", review.input), ("proposal", review.proposal), ("confidence", review.confidence),
         ])  # fmt: skip
         return
-    made = wheel.get(review.loop).annotate(review.id, label, annotator=args.annotator, rationale=args.rationale)
+    with acted(wheel, "review", target=review.id, loop=review.loop):
+        made = wheel.get(review.loop).annotate(review.id, label, annotator=args.annotator, rationale=args.rationale)
     console.document(made)
     console.say(f"answered: {made.value}")

@@ -3,7 +3,7 @@
 import argparse
 
 from everloop.cli.console import Console
-from everloop.cli.home import opened
+from everloop.cli.home import acted, opened
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Roll back, and print which model answers now."""
-    with opened(args) as wheel:
+    with opened(args) as wheel, acted(wheel, "rollback", target=args.to or "", loop=args.loop):
         release = wheel.get(args.loop).rollback(args.to, by="hand", reason=args.reason)
     console.document(release)
     console.say(f"live in {release.loop}: {release.model or 'nothing, the loop abstains'}")

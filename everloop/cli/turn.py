@@ -3,7 +3,7 @@
 import argparse
 
 from everloop.cli.console import Console
-from everloop.cli.home import opened
+from everloop.cli.home import acted, opened
 from everloop.loop import STEPS
 from everloop.types import Turn
 
@@ -26,7 +26,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 advance(len(turn.steps) - done, f"turn {turn.number} of {loop.name}: {left[0] if left else ''}")
                 done = len(turn.steps)
 
-            report = loop.turn(told)
+            with acted(wheel, "turn", loop=loop.name):
+                report = loop.turn(told)
     console.document(report)
     console.say(report.report())
     return 0

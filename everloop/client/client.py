@@ -3,12 +3,15 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from everloop.client.bell import Bell
+from everloop.client.campaigns import Campaigns
 from everloop.client.counts import Counts, Stats
 from everloop.client.events import (
     Event,
@@ -26,6 +29,7 @@ from everloop.client.predicting import Answer, predict
 from everloop.client.sender import Sender
 from everloop.client.spool import Spool
 from everloop.client.transport import Http, Transport
+from everloop.errors import InvalidInput
 from everloop.types import Input
 
 log = logging.getLogger("everloop.client")
@@ -53,6 +57,11 @@ class Client:
     parent sends what it had; a child that ends by `os._exit`, as those of multiprocessing do, has to close it. Use it
     in a `with` or `async with`, or call `close`; the end of the process flushes it for five seconds at most.
 
+    With `campaigns` (and a spool, which keeps their budgets) an interaction is sent only if a campaign of the server
+    asks for it, or is critical; every `campaign_seconds` the server is asked what campaigns there are. Feedback is sent
+    with the interaction it speaks of, but for what is implicit: that goes where its interaction goes. What was not
+    asked for stays in at most `recent_bytes` of memory for ten minutes, as it may be in the window before a takeover.
+
     >>> with Client("http://127.0.0.1:9", loop="support", close_seconds=0) as client:
     ...     answer = client.log("my card has not arrived", "card_arrival", confidence=0.8)
     ...     _ = client.feedback(answer, thumb="up")
@@ -75,7 +84,12 @@ class Client:
         timeout: float = 30.0,
         close_seconds: float = EXIT_SECONDS,
         transport: Transport | None = None,
+        campaigns: bool = False,
+        campaign_seconds: float = 300.0,
+        recent_bytes: int = 8 << 20,
     ) -> None:
+        if campaigns and spool is None:
+            raise InvalidInput("campaigns need a spool, so that no restart gives their budgets back: Spool(folder)")
         self._transport = transport or Http(url, key)
         self._loop = loop
         self._spool = spool
@@ -83,10 +97,11 @@ class Client:
         self._max_memory = max_memory
         self._batches = {"lines": batch_lines, "most_bytes": batch_bytes, "seconds": batch_seconds, "timeout": timeout}
         self._close_seconds = close_seconds
+        self._asking = {"seconds": campaign_seconds, "max_bytes": recent_bytes} if campaigns else None
         self._closed = False
         self._afresh()
         watch(self)
-        if spool is not None and spool.waiting().events:
+        if spool is not None and (campaigns or spool.waiting().events):
             self._start()  # what an earlier life left must not wait for something new
 
     def _afresh(self) -> None:
@@ -101,6 +116,14 @@ class Client:
         self._sender = Sender(
             self._holding, self._transport, self._counts, time.monotonic, **self._batches  # type: ignore[arg-type]
         )  # fmt: skip
+        self._look = Bell()
+        self._campaigns: Campaigns | None = None
+        if self._asking is not None and self._spool is not None:
+            self._campaigns = Campaigns(
+                self._spool.folder, self._transport, self._counts, **self._asking  # type: ignore[arg-type]
+            )  # fmt: skip
+            if self._loop is not None:
+                self._campaigns.ask_for(self._loop)
 
     def log(
         self,
@@ -110,15 +133,27 @@ class Client:
         loop: str | None = None,
         id: str | None = None,
         priority: Priority | None = None,
+        second: Mapping[str, Any] | None = None,
         **given: Any,
     ) -> str:
         """Log an answer that was given; its id, for feedback. Other fields of an interaction, and label, as keywords.
+        `second`: what other models would have answered, by name: an output, or an object with output and confidence.
 
         Raises InvalidInput for what is not an interaction; nothing else.
         """
         rank = rank_of(priority, "interaction", self._priorities)
         fields = {**given, "input": input, "output": output, "id": id}
-        return self._enqueue(interaction_event(loop or self._loop, fields, rank))
+        if second is not None:
+            context = given.get("context") or {}
+            if not (isinstance(second, Mapping) and isinstance(context, Mapping)):
+                raise InvalidInput('second: what others say, by name: {"shadow": "left"}; and context is an object')
+            fields["context"] = {**context, "second": second}
+        event = interaction_event(loop or self._loop, fields, rank)
+        if self._campaigns is None:
+            return self._enqueue(event)
+        name = loop or self._loop or ""
+        seen = {key: value for key, value in fields.items() if value is not None}
+        return self._weigh(event, name, lambda on: on.interaction(event, name, {**seen, "id": event.id}, rank == 0))
 
     def feedback(self, interaction: str, *, priority: Priority | None = None, **given: Any) -> str:
         """Say what an answer was worth: one of thumb=, rating=, vote=, correction=, intervention=, implicit=,
@@ -127,13 +162,46 @@ class Client:
         Raises InvalidInput for a kind or field there is not; nothing else.
         """
         kind, fields = said(given)
-        return self._enqueue(feedback_event(interaction, kind, fields, rank_of(priority, kind, self._priorities)))
+        rank = rank_of(priority, kind, self._priorities)
+        event = feedback_event(interaction, kind, fields, rank)
+        if self._campaigns is None:
+            return self._enqueue(event)
+        seen, direct = {**fields, "kind": kind}, kind != "implicit" or rank == 0
+        return self._weigh(
+            event, self._loop, lambda on: on.feedback(event, interaction, self._loop, seen, direct)
+        )  # fmt: skip
+
+    def _weigh(self, event: Event, loop: str | None, see: Callable[[Campaigns], list[Event]]) -> str:
+        """Let campaigns see it, and send what is to be sent now; the rest comes when the spool is written next."""
+        if not self._threads or self._stale:
+            self._start()
+        campaigns = self._campaigns
+        if campaigns is None or self._closed:
+            return self._enqueue(event)
+        if loop is not None and campaigns.ask_for(loop):
+            self._look.ring()
+        self._counts.add("entered")
+        for one in see(campaigns):
+            self._put(one)
+        if campaigns.waiting and self._spool is not None and not self._spool.dirty.rung:
+            self._spool.dirty.ring()
+        return event.id
+
+    def _admit(self) -> None:
+        """Send what campaigns may have."""
+        if self._campaigns is not None:
+            for event in self._campaigns.admit():
+                self._put(event)
 
     def _enqueue(self, event: Event) -> str:
         if not self._threads or self._stale:
             self._start()
+        self._counts.add("entered")
+        self._put(event)
+        return event.id
+
+    def _put(self, event: Event) -> None:
         counts = self._counts
-        counts.add("entered")
         if self._closed:
             counts.lose("dropped", event.rank)
         elif len(event.body) > LARGEST:
@@ -143,7 +211,6 @@ class Client:
             first = self._holding.put(event)
             if first or (not self._wake.rung and self._sender.full(*self._holding.waiting())):
                 self._wake.ring()
-        return event.id
 
     def _start(self) -> None:
         """Start the threads, once a process."""
@@ -157,6 +224,8 @@ class Client:
             made = [threading.Thread(target=self._send, name="everloop-client", daemon=True)]
             if self._spool is not None:
                 made.append(threading.Thread(target=self._write, name="everloop-spool", daemon=True))
+            if self._campaigns is not None:
+                made.append(threading.Thread(target=self._follow, name="everloop-campaigns", daemon=True))
             self._threads = made
             for thread in made:
                 with suppress(RuntimeError):  # the process is ending and starts no threads: what is held is spooled
@@ -183,6 +252,7 @@ class Client:
             if spool.dirty.wait(1.0):
                 time.sleep(spool.group_seconds)
             try:
+                self._admit()
                 spool.sync()
                 if time.monotonic() - looked > ADOPT_SECONDS:
                     looked = time.monotonic()
@@ -190,6 +260,17 @@ class Client:
             except Exception:
                 log.exception("the spool stumbled; it goes on in a second")
                 time.sleep(1.0)
+
+    def _follow(self) -> None:
+        campaigns, look = self._campaigns, self._look
+        assert campaigns is not None
+        while not self._closed:
+            try:
+                wait = campaigns.look(metered=1 not in self._holding.allowed())
+            except Exception:
+                log.exception("the campaigns stumbled; they go on in a minute")
+                wait = 60.0
+            look.wait(wait)
 
     def predict(
         self,
@@ -209,7 +290,13 @@ class Client:
         for an input it can't take. With an `id` of yours it can be asked again.
         """
         given = {"id": id, "subject": subject, "session": session, "context": context, "consent": consent}
-        return predict(self._transport, loop or self._loop, input, given, timeout)
+        name = loop or self._loop
+        answer = predict(self._transport, name, input, given, timeout)
+        if self._campaigns is not None and name:  # the server has it; what is around it may still be asked for
+            fields = {"id": answer.id, "input": input, "output": answer.output, "confidence": answer.confidence}
+            seen = interaction_event(name, {**fields, "alternatives": answer.alternatives, "session": session}, 1)
+            self._campaigns.interaction(seen, name, msgspec.json.decode(seen.body), direct=True)
+        return answer
 
     def flush(self, timeout: float | None = 30.0) -> bool:
         """Wait until everything logged so far has been taken by the server, refused or dropped; False on timeout.
@@ -220,6 +307,7 @@ class Client:
         if self._stale:
             return True  # nothing logged in this process yet
         again = True
+        self._admit()
         if self._holding.waiting().events:
             self._start()
         target = self._holding.latest()
@@ -246,7 +334,10 @@ class Client:
         """What became of every event so far."""
         if self._stale:
             self._start()
-        return self._counts.stats(*self._holding.waiting())
+        found = self._counts.stats(*self._holding.waiting())
+        if self._campaigns is not None:
+            found = msgspec.structs.replace(found, campaigns=self._campaigns.states())
+        return found
 
     def close(self, timeout: float | None = None) -> None:
         """Flush for `timeout` seconds (as the client was made: 5) and stop. A spool keeps what is left, memory can't:
@@ -258,6 +349,7 @@ class Client:
         self._closed = True
         unwatch(self)
         self._wake.ring()
+        self._look.ring()
         with self._progress:
             self._progress.notify_all()
         for thread in self._threads:

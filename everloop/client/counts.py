@@ -1,6 +1,7 @@
 """What became of the events: every one is counted once on its way in and once on its way out."""
 
 import threading
+from typing import Any
 
 from msgspec import Struct
 
@@ -8,7 +9,8 @@ from everloop.client.events import CLASSES
 
 
 class Stats(Struct, frozen=True, gc=False, kw_only=True):
-    """Where a client stands: entered + recovered = sent + dropped + purged + expired + refused + waiting."""
+    """Where a client stands: entered + recovered = sent + dropped + purged + expired + refused + waiting +
+    unasked."""
 
     entered: int  # events taken from the product since the client was made
     recovered: int = 0  # found in the spool, left there by an earlier life
@@ -20,10 +22,12 @@ class Stats(Struct, frozen=True, gc=False, kw_only=True):
     purged: dict[str, int]  # by class: no room in the spool
     expired: dict[str, int]  # by class: older than the spool's max_age
     refused: int = 0  # the server will never take them; the log and the spool say why
+    unasked: int = 0  # with campaigns: seen on the device, and not asked for
     undurable: int = 0  # should have been on disk, but the disk would not: kept in memory
     damaged_bytes: int = 0  # cut from or skipped in the spool's segments: a power cut, or worse
     failures: int = 0  # requests that failed and were tried again
     trouble: str | None = None  # why nothing gets through now
+    campaigns: dict[str, str] = {}  # where each stands on this device, by "loop/id": active, over, or why it rests
 
 
 class Counts:
@@ -48,7 +52,7 @@ class Counts:
     def stats(self, waiting: int, waiting_bytes: int) -> Stats:
         """As they are now."""
         with self.lock:
-            numbers = {"entered": 0, **self.numbers}
+            numbers: dict[str, Any] = {"entered": 0, **self.numbers}
             lost = {how: dict(zip(CLASSES, by_rank, strict=True)) for how, by_rank in self.lost.items()}
             return Stats(
                 **numbers, waiting=waiting, waiting_bytes=waiting_bytes, trouble=self.trouble,

@@ -80,7 +80,7 @@ def _receipts(body: bytes, ids: Sequence[str]) -> Receipts | None:
     for at, (line, id) in enumerate(zip(lines, ids, strict=True)):
         if line.error is not None and line.line == at + 1:
             found.refused.append((at, line.error))
-        elif line.id == id and line.state in {"new", "known", "held"}:
+        elif line.id == id and line.state in {"new", "known", "held", "ignored"}:
             found.taken.append(at)
             known += line.state == "known"
         else:

@@ -162,7 +162,9 @@ class Sender:
         if not self._failures:
             log.warning("not sent, will be tried again: %s", why)
         self._counts.trouble = why
-        bound = LONGEST if mend else min(LONGEST, FIRST * 2.0 ** min(self._failures, 32))
+        # Who is not let in needs a person: that is tried ever more rarely, once an hour in the end.
+        first, longest = (MEND, HOUR) if mend else (FIRST, LONGEST)
+        bound = min(longest, first * 2.0 ** min(self._failures, 32))
         pause = self._chance.uniform(MEND if mend else 0.0, bound)
         self._failures += 1
         self._asked = wait is not None

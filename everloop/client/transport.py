@@ -19,11 +19,13 @@ class Unreachable(EverloopError):
 
 
 class Reply(NamedTuple):
-    """What came back; `retry_after` in seconds."""
+    """What came back; `retry_after` in seconds, `time` of the server in ms since 1970 where it says it."""
 
     status: int
     body: bytes
     retry_after: float | None = None
+    etag: str | None = None
+    time: int | None = None
 
 
 class Transport(Protocol):
@@ -31,6 +33,9 @@ class Transport(Protocol):
 
     def post(self, path: str, body: bytes, media: str, timeout: float) -> Reply:
         """The reply, whatever its status; Unreachable if there is none. Any thread."""
+
+    def get(self, path: str, etag: str | None, timeout: float) -> Reply:
+        """The same for what is there, or status 304 if it is still what `etag` stands for. Asked by campaigns alone."""
 
     def forget(self) -> None:
         """Let go of connections without closing them: in a forked child they are the parent's."""
@@ -64,13 +69,23 @@ class Http:
 
     def post(self, path: str, body: bytes, media: str, timeout: float) -> Reply:
         """See Transport. `timeout` is for connecting, and again for each wait for bytes, in seconds."""
+        return self._ask("POST", path, body, {"content-type": media}, timeout)
+
+    def get(self, path: str, etag: str | None, timeout: float) -> Reply:
+        """See Transport."""
+        return self._ask("GET", path, None, {"if-none-match": etag} if etag else {}, timeout)
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float) -> Reply:
         try:
-            response = self._open().post(
-                self._url + path, content=body, headers={"content-type": media}, timeout=timeout
-            )
+            response = self._open().request(method, self._url + path, content=body, headers=headers, timeout=timeout)
         except Exception as error:  # httpx's own, and what sockets, TLS and bad URLs raise below it
             raise Unreachable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}") from None
-        return Reply(response.status_code, response.content, seconds(response.headers.get("retry-after")))
+        found = response.headers
+        said = found.get("everloop-time", "")
+        clock = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None
+        return Reply(
+            response.status_code, response.content, seconds(found.get("retry-after")), found.get("etag"), clock
+        )
 
     def close(self) -> None:
         """See Transport."""

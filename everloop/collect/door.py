@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from everloop.collect.attachments import Keeper
+from everloop.collect.consent import Preferences
 from everloop.collect.pseudonyms import Pseudonyms
 from everloop.redact import BUILT_IN, Finder, Recogniser, redact_value
 
@@ -13,6 +15,8 @@ class Door(NamedTuple):
     pseudonyms: Pseudonyms
     recognisers: Sequence[Recogniser | Finder] = BUILT_IN  # empty: nothing is redacted
     max_input_bytes: int = 1_000_000
+    keeper: Keeper | None = None  # None: attachments stay where they are
+    preferences: Preferences | None = None  # None: nobody ever said anything
 
     def clean(self, fields: dict[str, Any], names: Sequence[str]) -> dict[str, int]:
         """Redact those of `fields` that are named, in place; how often each type was found.

@@ -6,17 +6,24 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from everloop.collect import consent
+from everloop.collect.attachments import referred
 from everloop.collect.door import Door
+from everloop.collect.shapes import check_shape, check_time
 from everloop.errors import InvalidInput, TooLarge
 from everloop.ids import new_id, now
-from everloop.types import Feedback, Input, Interaction, Label, LoopSpec, Rating
+from everloop.types import Attachment, Feedback, Input, Interaction, Label, LoopSpec
 
 _KINDS = {kind.__struct_config__.tag: kind for kind in Feedback.__args__}
 _LABELLING = ("correction", "label", "demonstration", "intervention")
-_WRITTEN = ("rationale", "note", "goal", "case", "steps", "outcome")  # what people write in their own words
-_FEEDBACK_OWN = frozenset({"loop", "kind", "redacted"})
+# What people write in their own words.
+_WRITTEN = ("rationale", "note", "goal", "case", "steps", "outcome", "context", "fields")
+_TEXTS = ("input", "context")  # of an interaction; a label that a classifier chose is nobody's private data
+_CHAT_TEXTS = ("input", "context", "output", "message", "error")
+_FEEDBACK_OWN = frozenset({"loop", "kind", "redacted", "diff", "distance"})
+_INTERACTION_OWN = frozenset({"redacted", "attachments"})
 _MAX_ID = 200
-_MAX_LABEL = 500  # characters: labels stand in every answer, on pages and in each model
+MAX_LABEL = 500  # characters: labels stand in every answer, on pages and in each model
 
 
 class Line(NamedTuple):
@@ -46,31 +53,65 @@ def parse_lines(body: bytes) -> Iterator[Line]:
 def build_interaction(spec: LoopSpec, given: Mapping[str, Any], door: Door) -> Interaction:
     """An interaction of loop `spec` from what a client sent; id and time are made where absent.
 
-    Private data is redacted from the input and the context. Raises InvalidInput with one line that names the field,
-    TooLarge if the input is over the door's limit as JSON.
+    Private data is redacted from the input and the context, and from what a chat answered. Bytes in the input or the
+    message go to Blobs, durably (in a thread, then: see `may_hold`). Without consent to "service" nothing is kept, and
+    the id says so: see `consent.stored`. Raises InvalidInput with one line that names the field, TooLarge if the input
+    is over the door's limit as JSON.
     """
-    fields = {key: value for key, value in given.items() if value is not None and key != "redacted"}
+    fields = {key: value for key, value in given.items() if value is not None and key not in _INTERACTION_OWN}
     if "input" not in fields:
         raise InvalidInput('an interaction needs an "input"')
-    check_input(fields["input"], door.max_input_bytes)
-    fields.setdefault("id", new_id())
+    parts = door.keeper.take_out(fields, ("input", "message")) if door.keeper is not None else []
+    if not isinstance(fields["input"], Attachment):  # or the whole input is one
+        check_input(fields["input"], door.max_input_bytes)
+    if "id" not in fields:
+        fields["id"] = new_id()
     fields.setdefault("at", now())
     fields["loop"] = spec.name
     if "subject" in fields:
         fields["subject"] = door.pseudonyms.of(_text(fields["subject"], "subject"))
     _check_known(fields, Interaction)
-    fields["redacted"] = door.clean(fields, ("input", "context"))
+    allows = door.preferences.of(fields.get("subject")) if door.preferences is not None else {}
+    fields["consent"] = consent.agreed(fields.get("consent"), allows)
+    fields["redacted"] = door.clean(fields, _CHAT_TEXTS if spec.task == "chat" else _TEXTS)
+    if parts:
+        _refer(fields, [part.attachment for part in parts], door)
     made: Interaction = _convert(fields, Interaction)
+    check_time(made.at)
+    if not consent.stored(made):
+        return msgspec.structs.replace(made, id=f"{consent.UNSTORED}{made.id.removeprefix(consent.UNSTORED)}"[:_MAX_ID])
+    if made.id.startswith(consent.UNSTORED):
+        raise InvalidInput(f"id: {consent.UNSTORED!r} at its beginning means that nothing is stored; choose another")
+    if parts and door.keeper is not None:
+        door.keeper.keep(made.id, parts)
     return made
 
 
+def _refer(fields: dict[str, Any], attachments: list[Attachment], door: Door) -> None:
+    """Put the object that stands for it where each attachment was. A file's name is a text like any other; its hash is
+    not, and was kept from redaction until now."""
+    names: dict[str, Any] = {str(at): part.name for at, part in enumerate(attachments) if part.name is not None}
+    for kind, n in door.clean(names, list(names)).items():
+        fields["redacted"][kind] = fields["redacted"].get(kind, 0) + n
+    renamed = [
+        msgspec.structs.replace(part, name=names.get(str(at), part.name)) for at, part in enumerate(attachments)
+    ]  # fmt: skip
+    by_place = {id(old): new for old, new in zip(attachments, renamed, strict=True)}
+    for name in ("input", "message"):
+        if isinstance(fields.get(name), dict | Attachment):
+            fields[name] = referred(fields[name], by_place)
+    fields["attachments"] = tuple(renamed)
+
+
 def build_feedback(
-    given: Mapping[str, Any], door: Door, labels: Mapping[str, tuple[str, ...]] | None = None, loop: str | None = None
+    given: Mapping[str, Any], door: Door, labels: Mapping[str, tuple[str, ...]] | None = None, loop: str | None = None,
+    longest: int = MAX_LABEL,
 ) -> Feedback:  # fmt: skip
     """Feedback of any kind from what a client sent; `kind` says which. Id and time are made where absent.
 
-    `labels` maps loops to their closed sets of labels; with `loop` known, a label outside its set is refused. Private
-    data is redacted from what people wrote: rationale, note, comment, steps, and a label of an open set.
+    `labels` maps loops to their closed sets of labels; with `loop` known, a label outside its set is refused, and any
+    of more than `longest` characters. `hear` knows what to give here. Private data is redacted from what people wrote:
+    rationale, note, comment, steps, fields, and a label of an open set.
     Raises InvalidInput with one line that names the field.
     """
     kind = given.get("kind")
@@ -85,28 +126,29 @@ def build_feedback(
     if "subject" in fields:
         fields["subject"] = door.pseudonyms.of(_text(fields["subject"], "subject"))
     _check_known(fields, struct)
+    if "consent" in fields:
+        fields["consent"] = consent.purposes(fields["consent"])
     closed = (labels or {}).get(loop or "", ())
     written = (*_WRITTEN, "value") if kind == "comment" or (kind in _LABELLING and not closed) else _WRITTEN
     fields["redacted"] = door.clean(fields, written)
     if isinstance(fields.get("value"), bool) and kind == "thumb":
         fields["value"] = "up" if fields["value"] else "down"
     made: Feedback = _convert(fields, struct)
-    if isinstance(made, Rating) and not 0 <= made.value <= made.scale:
-        raise InvalidInput(f"rating {made.value:g}: must be between 0 and its scale, {made.scale:g}")
+    check_shape(made)
     if kind in _LABELLING:
-        check_label(str(made.value), closed, loop)
+        check_label(str(made.value), closed, loop, longest)
     return made
 
 
-def check_label(value: Any, labels: tuple[str, ...], loop: str | None) -> None:
+def check_label(value: Any, labels: tuple[str, ...], loop: str | None, longest: int = MAX_LABEL) -> None:
     """Raise InvalidInput if `value` is no text, blank, too long, or (with the nearest labels) outside the set `labels`.
 
     An empty set is open.
     """
     if not _text(value, "label").strip():
         raise InvalidInput("a label can't be blank")
-    if len(value) > _MAX_LABEL:
-        raise InvalidInput(f"a label of {len(value):,} characters; at most {_MAX_LABEL} are possible")
+    if len(value) > longest:
+        raise InvalidInput(f"a label of {len(value):,} characters; at most {longest:,} are possible")
     if labels and value not in labels:
         near = difflib.get_close_matches(value, labels, n=3, cutoff=0.4) or list(labels[:3])
         raise InvalidInput(f"{_short(value)} is not a label of loop {loop!r}; did you mean {' or '.join(near)}?")
@@ -176,5 +218,5 @@ def _short(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:57] + "…")
 
 
-__all__ = ["Line", "build_feedback", "build_interaction", "check_input", "check_label",
+__all__ = ["MAX_LABEL", "Line", "build_feedback", "build_interaction", "check_input", "check_label",
            "imported_label", "parse_lines"]  # fmt: skip

@@ -74,7 +74,7 @@ def run(loop: str, turn: int, interactions: Iterable[Interaction], known: Known,
         if row is None:
             row = rows[key] = _Row(it, [], [], [])
         row.interactions.append(it.id)
-        said = known.feedback.get(it.id, ())
+        said = [f for f in known.feedback.get(it.id, ()) if f.consent is None or "improve" in f.consent]
         # Feedback that came before its interaction could not be checked at the door, and a set may be narrowed later.
         heard = statements(it, said, known.annotations.get(it.id, ()))
         row.said.extend(s for s in heard if not known.labels or s.value in known.labels)

@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,9 +29,24 @@ def text_of(value: Input) -> str | None:
         messages = value.get("messages")
         if isinstance(messages, list):
             said = [m.get("content") for m in messages if isinstance(m, dict)]
-            return "\n".join(s for s in said if isinstance(s, str))
+            return "\n".join(s for part in said if (s := _said(part)) is not None)
         return msgspec.json.encode(value, order="sorted").decode()
     return None
+
+
+def _said(content: Any) -> str | None:
+    """The words of a message; of one in parts, the words of each, and what stands for an attachment: two images are
+    not the same input because the question is. None where there is nothing."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    return "\n".join(_part(part) for part in content)
+
+
+def _part(part: Any) -> str:
+    text = part.get("text") if isinstance(part, dict) else part
+    return text if isinstance(text, str) else msgspec.json.encode(part, order="sorted").decode()
 
 
 def fingerprint(value: Input) -> str:

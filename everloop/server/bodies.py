@@ -4,15 +4,20 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from everloop.collect.campaigns import Came
 from everloop.report import Status, TurnReport
 from everloop.types import (
     Alternative,
+    Audit,
+    Campaign,
     DatasetVersion,
+    Feedback,
     Input,
     LoopSpec,
     Model,
     Release,
     Review,
+    Role,
     SignalSpec,
     Spec,
     Variant,
@@ -80,11 +85,40 @@ class Answer(Struct, frozen=True, omit_defaults=False):
 
 
 class Taken(Struct, frozen=True, omit_defaults=True):
-    """A durable record: new, known (a retry), or held until its interaction comes."""
+    """A durable record: new, known (a retry), held until its interaction comes; or ignored: without consent, none."""
 
     id: str
-    state: Literal["new", "known", "held"]
+    state: Literal["new", "known", "held", "ignored"]
     note: str | None = None
+
+
+class BlobTaken(Struct, frozen=True):
+    """Bytes that are on disk, for an interaction to name."""
+
+    blob: str  # their SHA-256
+    media: str  # media type, by the bytes themselves
+    size: int
+
+
+class ConsentGiven(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person says once for all: true allows, false forbids, null goes back to the default."""
+
+    improve: bool | UnsetType | None = UNSET  # their data may be learned from
+    share: bool | UnsetType | None = UNSET  # it may leave the installation
+
+
+class ConsentHeld(Struct, frozen=True):
+    """What a person has said so far, and what that changed."""
+
+    allows: dict[str, bool]
+    interactions: int  # of the past, that now allow less
+    reviews: int  # open reviews of theirs, that nobody is asked any more
+
+
+class Feedbacks(Struct, frozen=True):
+    """All that was said of an interaction, oldest first."""
+
+    feedback: list[Feedback]
 
 
 class Refused(Struct, frozen=True):
@@ -169,3 +203,81 @@ class Erasure(Struct, frozen=True):
     interactions: tuple[str, ...]
     versions: tuple[str, ...]
     models: tuple[str, ...]
+
+
+class KeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key to be made."""
+
+    role: Role
+    name: str = ""  # what it is for, in your words
+    loop: str = ""  # the only loop it is for; empty: all
+    origins: tuple[str, ...] = ()  # pages a publishable key is used from: "https://shop.example"
+    rate: float | None = None  # requests a second; null: the installation's limit
+    days: float | None = None  # how long it works; null: until it is revoked
+
+
+class RotateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new secret for an old key."""
+
+    grace_s: float = 86_400.0  # seconds for which the old one still works
+
+
+class KeyView(Struct, frozen=True):
+    """A key without its secret."""
+
+    id: str
+    name: str
+    role: Role
+    state: Literal["live", "ends", "ended", "revoked"]
+    loop: str
+    origins: tuple[str, ...]
+    rate: float | None
+    at: int
+    until: int | None
+    revoked: int | None
+    replaces: str  # id of the key it was rotated from
+
+
+class KeyMade(Struct, frozen=True):
+    """A new key, and its secret, which nobody can show again."""
+
+    key: KeyView
+    secret: str
+
+
+class Keys(Struct, frozen=True):
+    """Every key, oldest first."""
+
+    keys: list[KeyView]
+
+
+class AuditLog(Struct, frozen=True):
+    """Who did what, newest first."""
+
+    audit: list[Audit]
+
+
+class CampaignAsked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What devices are asked to send; what is left out stays as it is."""
+
+    when: dict[str, Any] | UnsetType = UNSET  # predicate: {"confidence": {"below": 0.6}}
+    rate: float | UnsetType | None = UNSET  # uploads an hour and device, at most; null: no cap
+    bytes: int | UnsetType | None = UNSET  # and device, over its life; null: no budget
+    until: int | UnsetType | None = UNSET  # ms since 1970 from which no device sends any more; null: no end
+    before_s: float | UnsetType = UNSET  # what was seen so long before is sent too
+    after_s: float | UnsetType = UNSET  # and after
+    priority: Literal["critical", "normal", "bulk"] | UnsetType = UNSET
+    state: Literal["active", "paused", "ended"] | UnsetType = UNSET  # an end is for ever
+
+
+class Campaigns(Struct, frozen=True):
+    """What devices are asked to send."""
+
+    campaigns: list[Campaign]
+
+
+class CampaignView(Struct, frozen=True):
+    """A campaign, and what came of it."""
+
+    campaign: Campaign
+    came: Came

@@ -2,7 +2,9 @@
 
 import msgspec
 
+from everloop.auditing import noted
 from everloop.errors import InvalidInput, NotFound
+from everloop.server.access import check_loop
 from everloop.server.bodies import (
     AnnotateRequest,
     Declaration,
@@ -19,7 +21,7 @@ from everloop.server.bodies import (
 )
 from everloop.server.views import number
 from everloop.server.wire import Call, Reply, decode, reply
-from everloop.server.worker import Worker
+from everloop.server.worker import Turner
 from everloop.types import Review
 from everloop.wheel import Loop, Wheel
 
@@ -32,9 +34,10 @@ class Declaring:
     def __init__(self, wheel: Wheel):
         self._wheel = wheel
 
-    def loops(self, _: Call) -> Reply:
-        """Every loop."""
-        return reply(Loops([_view(loop) for loop in self._wheel.loops()]))
+    def loops(self, call: Call) -> Reply:
+        """Every loop the caller may see."""
+        own = "" if call.key is None else call.key.loop
+        return reply(Loops([_view(loop) for loop in self._wheel.loops() if own in {"", loop.name}]))
 
     def declare(self, call: Call) -> Reply:
         """Declare a loop or change what is declared."""
@@ -52,18 +55,21 @@ class Declaring:
 
     def interaction(self, call: Call) -> Reply:
         """One interaction."""
-        return reply(self._wheel.interaction(call.params["id"]))
+        found = self._wheel.interaction(call.params["id"])
+        check_loop(call, found.loop)
+        return reply(found)
 
     def erase(self, call: Call) -> Reply:
         """Forget a person."""
         erased = self._wheel.forget(call.params["subject"])
+        noted(detail=", ".join(f"{n} {kind}" for kind, n in sorted(erased.rows.items()) if n))
         return reply(Erasure(erased.rows, erased.interactions, erased.versions, erased.models))
 
 
 class Turning:
     """Turns, the people who work for them, and what comes of them."""
 
-    def __init__(self, wheel: Wheel, worker: Worker | None):
+    def __init__(self, wheel: Wheel, worker: Turner | None):
         self._wheel = wheel
         self._worker = worker
 
@@ -105,6 +111,8 @@ class Turning:
         review = self._wheel.store.records.get(Review, call.params["id"])
         if review is None:
             raise NotFound(f"no review {call.params['id']!r}")
+        check_loop(call, review.loop)
+        noted(loop=review.loop)
         note = self._wheel.get(review.loop).annotate(
             review.id, asked.value, annotator=asked.annotator, rationale=asked.rationale, seconds=asked.seconds
         )

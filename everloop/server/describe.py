@@ -8,12 +8,17 @@ from typing import Any
 
 import msgspec
 
-from everloop.server.bodies import Failure
+from everloop.server.bodies import Failure, Refused
 from everloop.server.table import Operation
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
+_HTML = "text/html"
+_EVENTS = "text/event-stream"
+_PROTOBUF = "application/x-protobuf"
+# A key, however it is sent; none where the installation has none.
+_OPEN: tuple[dict[str, list[str]], ...] = ({"key": []}, {"typed": []}, {})
 
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
@@ -33,7 +38,13 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(op.tag for op in operations)],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "A key: evl_…"},
+                "typed": {"type": "http", "scheme": "basic", "description": "The key as the password."},
+            },
+        },
     }
 
 
@@ -55,7 +66,7 @@ def groups(operations: Sequence[Operation]) -> list[tuple[str, list[dict[str, An
 
 def _schemas(operations: Sequence[Operation]) -> tuple[dict[int, Any], dict[str, Any]]:
     """(schema by id of the type, components). What clients may leave out of a record is not required of them."""
-    kinds = [Failure, *(kind for op in operations for kind in (op.takes, op.gives) if kind is not None)]
+    kinds = [Failure, Refused, *(kind for op in operations for kind in (op.takes, op.gives) if kind is not None)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     refs = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     for op in operations:
@@ -72,10 +83,9 @@ def _operation(op: Operation, refs: dict[int, Any]) -> dict[str, Any]:
         "tags": [op.tag],
         "responses": {str(status): _response(op, status, meaning, refs) for status, meaning in op.replies},
     }
-    out["responses"]["default"] = {
-        "description": "An error, in one line.",
-        "content": {_JSON: {"schema": refs[id(Failure)]}},
-    }
+    out["responses"]["default"] = {"description": "An error, in one line.", "content": _errors(op, refs)}
+    if not op.public:
+        out["security"] = [*_OPEN]
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)}", op.path)
@@ -90,19 +100,37 @@ def _operation(op: Operation, refs: dict[int, Any]) -> dict[str, Any]:
         content = {_JSON: {"schema": refs[id(op.takes)]}}
         if op.lines:
             content[_NDJSON] = {"schema": refs[id(op.takes)]}
-        out["requestBody"] = {"required": op.needs_body, "content": content}
+        out["requestBody"] = {"required": op.needs_body, "content": content | {media: {} for media in op.also}}
+    elif op.also:
+        out["requestBody"] = {"required": True, "content": {media: {} for media in op.also}}
     return out
 
 
 def _response(op: Operation, status: int, meaning: str, refs: dict[int, Any]) -> dict[str, Any]:
+    if status in {303, 304}:
+        return {"description": meaning}
     if op.gives is None:
-        return {"description": meaning, "content": {op.media: {"schema": {}}}}
-    content: dict[str, Any] = {}
-    if status != 207:
-        content[_JSON] = {"schema": refs[id(op.gives)]}
-    if op.lines:
-        content[_NDJSON] = {"schema": refs[id(op.gives)]}
+        return {"description": meaning, "content": {op.media: {}}}
+    content: dict[str, Any] = {} if op.lines and status == 207 else {_JSON: {"schema": refs[id(op.gives)]}}
+    if status >= 400:
+        content = _errors(op, refs)
+    if op.lines and status in {200, 207, 422}:
+        content[_NDJSON] = {"schema": {"anyOf": [refs[id(op.gives)], refs[id(Refused)]]}}
+    if op.events and status == 200:
+        content[_EVENTS] = {}
+    if _PROTOBUF in op.also:
+        content[_PROTOBUF] = {}
     return {"description": meaning, "content": content}
+
+
+def _errors(op: Operation, refs: dict[int, Any]) -> dict[str, Any]:
+    """What an error looks like: a dialect has a shape of its own; a page is for who asks for HTML."""
+    content: dict[str, Any] = {_JSON: {"schema": refs[id(Failure)] if op.says is None else {"type": "object"}}}
+    if op.gives is None and op.media == _HTML:
+        content[_HTML] = {}
+    if _PROTOBUF in op.also:
+        content[_PROTOBUF] = {}
+    return content
 
 
 def _id(op: Operation) -> str:

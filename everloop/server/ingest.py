@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from everloop.collect import build_feedback, build_interaction, parse_lines
+from everloop.collect import build_interaction, hear, may_hold, parse_lines
+from everloop.collect.consent import IGNORED, NOT_STORED, signalled, stored, under_gpc
 from everloop.collect.incoming import Line, check_label, imported_label
 from everloop.errors import Conflict, EverloopError, InvalidInput, StoreError, UserError
+from everloop.server.access import restricted
 from everloop.server.bodies import Answer, PredictRequest, Refused, Taken
 from everloop.server.commits import Commits
 from everloop.server.wire import NDJSON, BadRequest, Call, Reply, decode, lines, one_line, reason, reply
@@ -24,7 +26,7 @@ from everloop.wheel import Loop, Wheel
 LONG_BODY = 64 * 1024  # bytes from which a batch is parsed in a thread, so that it holds up nobody
 SLOW = 0.001  # seconds of computing from which a model answers in a thread
 BATCH = 2_000  # records handed to one group commit: a big batch must not keep the others waiting
-LABELS_SECONDS = 0.25  # how long a change of a closed set of labels may take to be noticed
+DECLARED_SECONDS = 0.25  # how long a change of labels or declared signals may take to be noticed
 NOTHING_LEARNED = "nothing learned yet: send labels or corrections"
 HELD = "held: its interaction has not arrived yet; it is joined when it comes"
 
@@ -49,18 +51,27 @@ class Ingest:
         self._commits = Commits(wheel.store.records)
         self._threads = threads
         self._pace: dict[str, float] = {}  # seconds a loop's model computes for one answer, smoothed
-        self._labels: tuple[float, Mapping[str, tuple[str, ...]]] = (-1.0, {})
+        self._declared: tuple[float, Mapping[str, LoopSpec]] = (-1.0, {})
 
     async def predict(self, call: Call) -> Reply:
         """Answer with the live model; 200 only once the interaction is on disk."""
         asked = decode(call.body, PredictRequest)
         loop = self._wheel.get(call.params["name"])
-        if asked.id is not None and (known := self._answered(loop, asked)):
-            return _answer(known)
-        if self._pace.get(loop.name, 1.0) > SLOW:  # unknown counts as slow: the first answer loads the model
+        if signalled(call.header("sec-gpc")):
+            asked = msgspec.structs.replace(asked, consent=under_gpc(asked.consent))
+        heavy = may_hold(call.body)  # attachments are written to the disk
+        if asked.id is not None:
+            look = self._answered
+            known = await self._in_thread(look, loop, asked) if heavy else look(loop, asked)
+            if known is not None:
+                return _answer(known)
+        # An unknown pace counts as slow: the first answer loads the model.
+        if heavy or self._pace.get(loop.name, 1.0) > SLOW:
             made = await self._in_thread(self._compute, loop, asked)
         else:
             made = self._compute(loop, asked)
+        if not stored(made):
+            return _answer(made)
         try:
             await self._commits.write([made])
         except Conflict:  # the same id from two requests at once: the first one's answer stands
@@ -73,11 +84,15 @@ class Ingest:
     async def log(self, call: Call) -> Reply:
         """Interactions that were answered elsewhere, one or many, with the right label where it is known."""
         loop = self._wheel.get(call.params["name"])
-        spec = loop.spec
+        spec, opted_out = loop.spec, signalled(call.header("sec-gpc"))
 
         def build(given: dict[str, Any]) -> list[msgspec.Struct]:
             label, split = given.pop("label", None), given.pop("split", None)
+            if opted_out:
+                given["consent"] = under_gpc(given.get("consent"))
             made = build_interaction(spec, given, self._wheel.door)
+            if not stored(made):  # a client that brought an id looks for its receipt
+                return [msgspec.structs.replace(made, id=given["id"])] if given.get("id") else [made]
             if label is None:
                 return [made]
             check_label(label, spec.labels, spec.name)
@@ -87,21 +102,21 @@ class Ingest:
 
     async def feedback(self, call: Call) -> Reply:
         """Feedback of any kind on any loop, one or many."""
-        return await self._take(call, self._feedback)
+        build = self._opted_out_feedback if signalled(call.header("sec-gpc")) else self._feedback
+        return await self._take(call, restricted(build, call.key))
+
+    def _opted_out_feedback(self, given: dict[str, Any]) -> list[msgspec.Struct]:
+        return self._feedback({**given, "consent": under_gpc(given.get("consent"))})
 
     def _feedback(self, given: dict[str, Any]) -> list[msgspec.Struct]:
-        closed, loop = self._closed(), None
-        if closed and isinstance(given.get("interaction"), str):
-            known = self._records.get(Interaction, given["interaction"])
-            loop = known.loop if known else None
-        return [build_feedback(given, self._wheel.door, closed, loop)]
+        return [hear(given, self._wheel.door, self._records, self._specs())]
 
-    def _closed(self) -> Mapping[str, tuple[str, ...]]:
-        """The closed sets of labels by loop; most installations have none, and then nothing needs to be looked up."""
-        checked, found = self._labels
-        if time.monotonic() - checked > LABELS_SECONDS:
-            found = {spec.name: spec.labels for spec in self._records.find(LoopSpec) if spec.labels}
-            self._labels = (time.monotonic(), found)
+    def _specs(self) -> Mapping[str, LoopSpec]:
+        """Every loop's declaration by name."""
+        checked, found = self._declared
+        if time.monotonic() - checked > DECLARED_SECONDS:
+            found = {spec.name: spec for spec in self._records.find(LoopSpec)}
+            self._declared = (time.monotonic(), found)
         return found
 
     def _compute(self, loop: Loop, asked: PredictRequest) -> Interaction:
@@ -117,7 +132,10 @@ class Ingest:
     def _answered(self, loop: Loop, asked: PredictRequest) -> Interaction | None:
         """The answer an id got before; Conflict if it was another question."""
         known = self._records.get(Interaction, asked.id or "")
-        if known is not None and (known.input, known.loop) != (asked.input, loop.name):
+        if known is None or (known.input, known.loop) == (asked.input, loop.name):
+            return known
+        fields = {"input": asked.input, "consent": ()}  # what is stored went through the door; this is not to be stored
+        if known.loop != loop.name or build_interaction(loop.spec, fields, self._wheel.door).input != known.input:
             raise Conflict(f"interaction {asked.id!r} is there already with another input")
         return known
 
@@ -130,24 +148,26 @@ class Ingest:
                 if not _several(call.body):
                     raise reason(error, call.body) from None
             else:
-                return await self._take_one(given, build)
-        entries = await self._in_thread(_entries, call.body, build) if len(call.body) > LONG_BODY else _entries(
-            call.body, build
-        )  # fmt: skip
+                return await self._take_one(given, build, may_hold(call.body))
+        heavy = len(call.body) > LONG_BODY or may_hold(call.body)
+        entries = await self._in_thread(_entries, call.body, build) if heavy else _entries(call.body, build)
         if not entries:
             raise BadRequest("the body is empty; send one JSON object, or one a line")
         return await self._take_many(entries)
 
-    async def _take_one(self, given: Any, build: Build) -> Reply:
+    async def _take_one(self, given: Any, build: Build, heavy: bool) -> Reply:
         if not isinstance(given, dict):
             raise InvalidInput(f"send one JSON object, or one a line (NDJSON), not {_named(given)}")
-        records = build(given)
+        records = await self._in_thread(build, given) if heavy else build(given)
+        first: Any = records[0]
+        if not stored(first):
+            return reply(Taken(first.id, "ignored", IGNORED))
         state = (await self._commits.write(records))[0]
-        taken = Taken(records[0].id, state, HELD if state == "held" else None)  # type: ignore[attr-defined]
+        taken = Taken(first.id, state, HELD if state == "held" else None)
         return reply(taken, {"new": 201, "known": 200, "held": 202}[state])
 
     async def _take_many(self, entries: Sequence[Entry]) -> Reply:
-        good = [entry for entry in entries if not entry.error]
+        good = [entry for entry in entries if not entry.error and stored(entry.records[0])]
         states: dict[int, str | EverloopError] = {}
         for start in range(0, len(good), BATCH):
             chunk = good[start : start + BATCH]
@@ -161,7 +181,7 @@ class Ingest:
             raise failures[0]  # nothing was written: the whole request failed
         out: list[Taken | Refused] = []
         for entry in entries:
-            state = states.get(entry.line, InvalidInput(entry.error))
+            state = states.get(entry.line, InvalidInput(entry.error) if entry.error else "ignored")
             if isinstance(state, EverloopError):
                 out.append(Refused(entry.line, one_line(state)))
             else:
@@ -175,7 +195,7 @@ class Ingest:
 
 def _answer(made: Interaction) -> Reply:
     abstained = made.output is None
-    note = NOTHING_LEARNED if abstained else msgspec.UNSET
+    note = NOT_STORED if not stored(made) else NOTHING_LEARNED if abstained else msgspec.UNSET
     return reply(Answer(made.id, made.output, made.confidence, made.alternatives, made.model, abstained, note))
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from everloop.errors import NotFound
 from everloop.report import Check, Point, TurnReport
 from everloop.server import charts, words
+from everloop.server.access import Access
 from everloop.server.describe import groups
 from everloop.server.table import Operation
 from everloop.server.wire import HTML, Call, Reply
@@ -31,7 +32,7 @@ _SHOWN = 50  # turns and releases a page lists; the API has all of them
 class Pages:
     """Handlers that answer HTML."""
 
-    def __init__(self, wheel: Wheel, version: str):
+    def __init__(self, wheel: Wheel, version: str, access: Access):
         self._wheel = wheel
         self._operations: Sequence[Operation] = ()
         self._checks: dict[str, tuple[float, Check | None]] = {}  # by loop: good until, and what was found
@@ -46,7 +47,7 @@ class Pages:
         )  # fmt: skip
         env.filters.update(words.FILTERS)
         env.globals.update(
-            version=version, home=str(wheel.settings.home), here="", words=_WORDS, arrow=_arrow,
+            access=access, version=version, home=str(wheel.settings.home), here="", words=_WORDS, arrow=_arrow,
             address=f"http://{_host(wheel.settings.host)}:{wheel.settings.port}",
             sheet=hashlib.sha256(self._files["everloop.css"][0]).hexdigest()[:12],
         )  # fmt: skip
@@ -56,9 +57,11 @@ class Pages:
         """Tell the API page what there is; called once, when the table stands."""
         self._operations = operations
 
-    def loops(self, _: Call) -> Reply:
-        """Every loop as a card, or how to begin."""
-        return self._page("loops.html", here="loops", loops=[loop.status() for loop in self._wheel.loops()])
+    def loops(self, call: Call) -> Reply:
+        """Every loop the reader may see as a card, or how to begin."""
+        own = "" if call.key is None else call.key.loop
+        shown = [loop.status() for loop in self._wheel.loops() if own in {"", loop.name}]
+        return self._page("loops.html", here="loops", loops=shown)
 
     def loop(self, call: Call) -> Reply:
         """One loop: its sentence, where it stands, its curve, waterfall, verdicts, releases and turns."""
@@ -127,6 +130,10 @@ class Pages:
         if release.verdict is None:
             return None
         return known.get(release.verdict) or self._wheel.store.records.get(Verdict, release.verdict)
+
+    def render(self, template: str, **values: Any) -> Reply:
+        """Any page of ours, for handlers that have one."""
+        return self._page(template, **values)
 
     def _page(self, template: str, **values: Any) -> Reply:
         text = self._env.get_template(template).render(**values)

@@ -6,14 +6,17 @@ keeps the path that acknowledges feedback short, and keeps slow or vanished clie
 
 import asyncio
 import logging
+import math
+import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from everloop.errors import EverloopError, InvalidInput, TooLarge, UserError
+from everloop.errors import EverloopError, InvalidInput, StoreError, TooLarge, UserError
 from everloop.ids import new_id
 from everloop.types import Key
 
@@ -24,8 +27,10 @@ JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 HTML = b"text/html; charset=utf-8"
 BODY_SECONDS = 30.0  # a client that sends nothing for so long in the middle of its body has gone
+BODY_RATE = 1_000  # and so has one that, after that time, has sent fewer bytes a second than this
 
 _encoder = msgspec.json.Encoder()
+_FOLDERS = re.compile(r"(?<!\S)/(?:[^:]*/)?")  # of an absolute path, up to the name of the file
 _GUARD = (
     (b"content-security-policy", b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -38,9 +43,32 @@ class BadRequest(UserError):
 
 
 class Forbidden(UserError):
-    """Another site's page asked a browser to do this."""
+    """This key may not do this, or another site's page asked a browser to do it."""
 
     status = 403
+
+
+class Unauthorized(UserError):
+    """No key, or one that opens nothing."""
+
+    status = 401
+    headers = ((b"www-authenticate", b'Bearer realm="everloop"'),)
+
+
+class Misdirected(UserError):
+    """The request was meant for another host: a name that somebody made point here."""
+
+    status = 421
+
+
+class TooOften(UserError):
+    """More requests than the limit; `seconds` until the next one is taken."""
+
+    status = 429
+
+    def __init__(self, message: str, seconds: float):
+        super().__init__(message)
+        self.headers = ((b"retry-after", str(max(1, math.ceil(seconds))).encode()),)
 
 
 class BodyTimeout(UserError):
@@ -63,6 +91,7 @@ class Call(NamedTuple):
     body: bytes
     headers: Sequence[tuple[bytes, bytes]] = ()  # as they came, names in lower case
     key: Key | None = None  # whose call it is; None: the installation has no keys
+    peer: str = ""  # address at the other end of the connection: the client's, or that of a proxy
 
     def header(self, name: str) -> str:
         """The first header of that name (lower case); empty without one."""
@@ -94,6 +123,11 @@ def reply(value: Any, status: int = 200) -> Reply:
     return Reply(status, _encoder.encode(value))
 
 
+def redirect(to: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+    """See `to` instead; always a path of ours."""
+    return Reply(303, b"", HTML, ((b"location", to.encode("ascii")), *headers))
+
+
 def lines(values: list[Any], status: int) -> Reply:
     """One JSON value a line."""
     return Reply(status, _encoder.encode_lines(values), NDJSON)
@@ -123,14 +157,19 @@ def reason(error: Exception, body: bytes) -> UserError:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of an error without line breaks; where on this machine the store is, is nobody's business outside.
+
+    >>> one_line(StoreError("/srv/everloop home/everloop.db: disk I/O error"))
+    'everloop.db: disk I/O error'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return _FOLDERS.sub("", text) if isinstance(error, StoreError) else text
 
 
 def failure(error: Exception, method: str, path: str, says: Says | None = None) -> Reply:
     """The reply for an error: its own line if it was raised on purpose, else a reference that is in the log."""
     if isinstance(error, EverloopError):
-        return problem(error.status, one_line(error), type(error).__name__, says=says)
+        return problem(error.status, one_line(error), type(error).__name__, getattr(error, "headers", ()), says=says)
     reference = new_id()
     log.error("%s %s failed; reference %s", method, path, reference, exc_info=error)
     return problem(500, f"something went wrong here; the log has it under reference {reference}", "Internal", says=says)
@@ -144,26 +183,21 @@ def problem(
     return reply(body, status)._replace(headers=headers)
 
 
-async def read_call(scope: Scope, receive: Receive, limit: int) -> Call:
-    """The whole request; TooLarge once its body passes `limit` bytes, Forbidden when another site's page sent it."""
-    media, host, origin, length = "", "", "", b""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            media = value.decode("latin-1").partition(";")[0].strip().lower()
-        elif name == b"content-length":
-            length = value
-        elif name == b"host":
-            host = value.decode("latin-1")
-        elif name == b"origin":
-            origin = value.decode("latin-1")
+async def read_call(
+    scope: Scope, receive: Receive, limit: int, found: Mapping[bytes, bytes], key: Key | None = None
+) -> Call:  # fmt: skip
+    """The whole request of somebody who was let in; TooLarge once its body passes `limit` bytes.
+
+    `found` is its headers by name.
+    """
+    media = found.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     body = b""
     if scope["method"] not in {"GET", "HEAD"}:
-        # A browser lets any page send a plain POST to localhost. Programs send no Origin; our own pages send ours.
-        if origin and urlsplit(origin).netloc != host:
-            raise Forbidden(f"a page of {origin[:100]} may not call this server")
+        length = found.get(b"content-length", b"")
         body = await _read_body(receive, limit, int(length) if length.isdigit() else 0)
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
-    return Call(scope["path"], scope.get("path_params") or {}, query, media, body, scope["headers"])
+    params, client = scope.get("path_params") or {}, scope.get("client")
+    return Call(scope["path"], params, query, media, body, scope["headers"], key, client[0] if client else "")
 
 
 async def _read_body(receive: Receive, limit: int, announced: int) -> bytes:
@@ -174,7 +208,7 @@ async def _read_body(receive: Receive, limit: int, announced: int) -> bytes:
     first: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body") and len(first) <= limit:
         return first  # nearly every request: one message, no copy
-    chunks, size = [first], len(first)
+    chunks, size, started = [first], len(first), time.monotonic()
     while message["type"] == "http.request":
         if size > limit:
             if message.get("more_body"):
@@ -183,6 +217,8 @@ async def _read_body(receive: Receive, limit: int, announced: int) -> bytes:
         if not message.get("more_body"):
             return b"".join(chunks)
         message = await _next(receive)
+        if size < BODY_RATE * (time.monotonic() - started - BODY_SECONDS):
+            raise BodyTimeout(f"the body comes slower than {BODY_RATE:,} bytes a second")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
     raise Gone
@@ -217,11 +253,9 @@ def wants_page(scope: Scope) -> bool:
 
 def headers_of(answer: Reply) -> list[tuple[bytes, bytes]]:
     """Its headers; a page brings its guard."""
-    headers = [
-        (b"content-type", answer.media),
-        (b"content-length", str(len(answer.body)).encode()),
-        *answer.headers,
-    ]
+    headers = list(answer.headers)
+    if answer.status != 304:  # which says nothing of what there is
+        headers += [(b"content-type", answer.media), (b"content-length", str(len(answer.body)).encode())]
     if answer.media.startswith(b"text/html"):
         headers.extend(_GUARD)
     if answer.status in {408, 413}:

@@ -7,7 +7,7 @@ be stopped at any instant, and a second `everloop up` on the same folder does no
 import logging
 import threading
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from everloop.errors import LeaseLost
 from everloop.server.wire import one_line
@@ -15,7 +15,21 @@ from everloop.wheel import Loop, Wheel
 
 log = logging.getLogger("everloop.worker")
 
+SWEEP_SECONDS = 600.0  # how often attachments that nobody uses are looked for
 LONGEST_PAUSE = 60.0  # seconds a failing loop is left alone at most
+
+
+class Turner(Protocol):
+    """What turns the loops while a server is up: a thread of its own, or a process."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def wake(self) -> None:
+        """Look for work now."""
+
+    def stop(self, seconds: float = 5.0) -> bool:
+        """Begin nothing new and wait up to `seconds` for the step in hand; whether it ended in time."""
 
 
 class _Trouble(NamedTuple):
@@ -32,6 +46,8 @@ class Worker:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._trouble: dict[str, _Trouble] = {}
+        self._untended: dict[str, float] = {}  # monotonic seconds before which a loop's signals are left alone
+        self._sweep_at = 0.0  # monotonic seconds
         # A daemon: a training step can't be interrupted, and must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="everloop-worker", daemon=True)
 
@@ -67,8 +83,33 @@ class Worker:
                 loops = []
             for loop in loops:
                 if not self._stop.is_set():
+                    self._tend(loop)
                     self._turn(loop)
+            if time.monotonic() > self._sweep_at:
+                self._sweep()
             self._wake.wait(self._seconds)
+
+    def _sweep(self) -> None:
+        """What an erasure that was killed has left, and what was sent ahead for nothing."""
+        self._sweep_at = time.monotonic() + SWEEP_SECONDS
+        try:
+            if gone := self._wheel.sweep():
+                log.info("deleted %d attachments that nobody uses", gone)
+        except Exception as error:  # the next sweep does it
+            log.error("can't delete unused attachments: %s: %s", type(error).__name__, one_line(error))
+
+    def _tend(self, loop: Loop) -> None:
+        """What is kept up to date beside the turn; where it fails, a rule of a stranger's say, the turn goes on."""
+        if time.monotonic() < self._untended.get(loop.name, 0.0):
+            return
+        try:
+            loop.tend()
+        except LeaseLost:
+            log.info("loop %s: another worker keeps its signals", loop.name)
+        except Exception as error:  # the next look does it
+            self._untended[loop.name] = time.monotonic() + LONGEST_PAUSE
+            log.error("loop %s: can't keep its signals up to date: %s: %s", loop.name, type(error).__name__,
+                      one_line(error))  # fmt: skip
 
     def _turn(self, loop: Loop) -> None:
         trouble = self._trouble.get(loop.name)

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from everloop.errors import StoreError
 from everloop.store.folder_blobs import FolderBlobs
-from everloop.store.protocols import Blobs, Datasets, Records
+from everloop.store.protocols import Blobs, Datasets, Records, Signals, Uses
 from everloop.store.sqlite_connection import Readers, explain, prepare
 from everloop.store.sqlite_datasets import SqliteDatasets
 from everloop.store.sqlite_records import SqliteRecords
+from everloop.store.sqlite_signals import SqliteSignals
+from everloop.store.sqlite_uses import SqliteUses
 from everloop.store.sqlite_writer import Writer
 
 FILE = "everloop.db"
@@ -22,6 +24,8 @@ class Store(NamedTuple):
     datasets: Datasets
     blobs: Blobs
     folder: Path
+    uses: Uses
+    signals: Signals
 
     def close(self) -> None:
         """Finish what was submitted, then close; a second time does nothing."""
@@ -59,4 +63,5 @@ def open_store(folder: Path | str) -> Store:
     except OSError as error:
         raise explain(error, path) from error
     writer, readers = Writer(path), Readers(path)
-    return Store(SqliteRecords(writer, readers), SqliteDatasets(writer, readers), blobs, folder)
+    records, datasets = SqliteRecords(writer, readers), SqliteDatasets(writer, readers)
+    return Store(records, datasets, blobs, folder, SqliteUses(writer, readers), SqliteSignals(readers))

@@ -1,6 +1,6 @@
 """What a backend must do. Nothing here knows SQLite, and nothing may: PostgreSQL stands behind the same words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -39,19 +39,26 @@ class Records(Protocol):
 
         All of them or none are written. An id that is there already with equal content is "known" (never written
         twice); with other content the future raises Conflict. Feedback for an absent interaction is "held"; when the
-        interaction arrives, in the same transaction, it gets its loop and a position of its own.
-        Times (`at`) and loop of feedback do not count as content. A record that could not be read back (a NaN where a
-        number must be) raises InvalidInput at once; the future raises StoreFull when the disk is full.
+        interaction arrives, in the same transaction, it gets its loop and a position of its own. Feedback that has a
+        loop already joins an interaction of that loop alone; of another's it is held, as if that were not there.
+        Feedback may name a trace instead of an interaction: it is written as feedback on the newest interaction (by
+        `at`, then position) of that trace that is complete, or the newest where none is, as far as this transaction
+        sees; an interaction whose id is equal goes first. Held, it is joined when one of the trace arrives. Sent again
+        under the name of the trace it is "known".
+        Times (`at`), loop, diff and distance of feedback do not count as content. A record that could not be read back
+        (a NaN where a number must be) raises InvalidInput at once; the future raises StoreFull when the disk is full.
         """
 
     def put(self, *records: Struct) -> list[Receipt]:
         """`submit` and wait."""
 
-    def replace(self, *records: Struct, fence: Lease | None = None) -> None:
+    def replace(self, *records: Struct, fence: Lease | None = None, unless_erased: bool = False) -> None:
         """Write or overwrite records by id, all in one transaction, durable on return.
 
         An overwritten record keeps its position. With `fence`, raises LeaseLost and writes nothing unless that lease
-        is still held with that token; a lease past its time counts as held until somebody else takes it.
+        is still held with that token; a lease past its time counts as held until somebody else takes it. With
+        `unless_erased`, feedback that is there no longer is left out, and so are derived signals whose interaction is
+        not: somebody may have been erased since they were read.
         """
 
     def get(self, kind: type[R], id: str) -> R | None:
@@ -61,11 +68,11 @@ class Records(Protocol):
              **where: Any) -> list[R]:  # fmt: skip
         """Records of a kind in order of position (or newest first), whose fields equal `where`.
 
-        Filters are indexed for: Interaction(subject, trace), feedback(interaction, subject), Review(state, turn,
-        interaction), Annotation(review, interaction), Drop(turn, reason), Model(turn), Verdict(candidate, turn),
+        Filters are indexed for: Interaction(subject, session, trace), feedback(interaction, subject), Review(state,
+        turn, interaction), Annotation(review, interaction), Drop(turn, reason), Model(turn), Verdict(candidate, turn),
         Turn(number, state), Placement(group, interaction), Derived(rule, interaction), Campaign(state), and `id` of
-        every kind. Any other field raises InvalidInput. A tuple,
-        list or set as value means "one of these"; None means absent.
+        every kind. Any other field raises InvalidInput. A tuple, list or set as value means "one of these"; None means
+        absent. `position=range(a, b)` means from position a up to, and without, b.
         """
 
     def scan(self, kind: type[R], loop: str, *, after: int = 0, upto: int | None = None,
@@ -91,9 +98,11 @@ class Records(Protocol):
 
     def erase(self, subject: str) -> Erased:
         """Remove every interaction and feedback of a subject, and all that hangs on them: their drops, reviews,
-        annotations and placements, and their examples in every dataset version. One transaction.
+        annotations, placements, columns and derived signals (also those of others' interactions they gave feedback
+        on), and their examples in every dataset version. One transaction.
 
-        On return the bytes are gone from the disk too, as far as the backend can see to it. Blobs are not touched.
+        On return the bytes are gone from the disk too, as far as the backend can see to it. Blobs are released, not
+        deleted: `Uses.sweep` does that. `rows["blob"]` says how many nobody else uses.
         """
 
     def lease(self, name: str, owner: str, seconds: float) -> Lease | None:
@@ -158,3 +167,55 @@ class Blobs(Protocol):
 
     def delete(self, hash: str) -> None:
         """Remove; nothing happens if absent."""
+
+
+class Signals(Protocol):
+    """Declared signals (`LoopSpec.signals`) as columns, and how well they come in.
+
+    `Records` makes the columns when it writes a LoopSpec, and fills them in the transaction that writes or joins the
+    feedback; deleting and erasing feedback reaches them. What was written before its declaration is not in them.
+    """
+
+    def columns(self, loop: str, name: str, *, kind: str | None = None, only: Sequence[str] | None = None,
+                since: int | None = None, limit: int | None = None) -> dict[str, list[Any]]:  # fmt: skip
+        """The rows of a declared signal, column by column, all equally long, oldest position first; NotFound lists
+        what is declared.
+
+        Every signal has `interaction`, `asked` and `at` (when the interaction was and
+        when it happened, ms since 1970 by the clock of who sent it), `received` (by ours) and `silent`; an outcome has
+        `value`; then come the fields that are declared now, None where a row has none or had none yet. `only`: no
+        other columns than these; `since`: only what was received then or later; `limit`: only the newest so many.
+        `kind` tells an outcome from an implicit
+        signal of the same name.
+        """
+
+    def coverage(self, loop: str, name: str, *, after: int, before: int, limit: int = 5_000,
+                 kind: str | None = None) -> tuple[int, int]:  # fmt: skip
+        """How many interactions with `at` from `after` up to `before` were looked at, at most `limit`, the newest; and
+        how many of these have the signal, silence not counted."""
+
+    def held_since(self) -> list[int]:
+        """When each piece of feedback came that still waits for its interaction, of all loops, in no order."""
+
+
+class Uses(Protocol):
+    """Which record uses which blob: interactions their attachments, interventions their window.
+
+    `Records` writes a use with the record and releases it when the record is deleted or erased; a blob whose last use
+    is released is found by `sweep`, also after a crash. Bytes are announced before they are put among the blobs, so
+    that no sweep takes them before the record that names them is there.
+    """
+
+    def announce(self, hashes: Sequence[str], interaction: str | None = None) -> None:
+        """These blobs are about to be put, for an interaction with that id or (None) for one yet unknown; durable on
+        return."""
+
+    def known(self, hash: str, loop: str = "") -> bool:
+        """Whether it was announced or is in use (with `loop`: by an interaction of that loop). A model is neither."""
+
+    def sweep(self, discard: Callable[[str], None], before: int) -> int:
+        """`discard` every blob that nobody uses, and nobody announced since `before` (ms since 1970); how many.
+
+        What an erasure released is due at once. While `discard` runs nobody can announce the same bytes. Killed in
+        between, the next sweep does the rest.
+        """

@@ -45,10 +45,118 @@ SELECT {by}, count(*) FROM {table} WHERE {where} GROUP BY 1 ORDER BY 1
 -- name: delete
 DELETE FROM {table} WHERE {where}
 
+-- -------------------------------------------------------------------------------------------------- declared signals
+
+-- name: signals_of
+SELECT number, kind, name, declared, main, columns FROM signals WHERE loop = ?
+
+-- name: every_signal
+SELECT number, kind, name, declared, main, columns FROM signals
+
+-- name: declare_signal
+INSERT INTO signals (loop, kind, name, declared, main, columns) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (loop, kind, name) DO UPDATE
+SET declared = excluded.declared, main = excluded.main, columns = excluded.columns
+RETURNING number
+
+-- name: make_signal
+-- The rows of one declared signal. `position` is that of its feedback.
+CREATE TABLE IF NOT EXISTS {table} (
+    position INTEGER PRIMARY KEY,
+    interaction TEXT NOT NULL,
+    asked INTEGER NOT NULL, -- when the interaction was, by the clock of who sent it
+    at INTEGER NOT NULL, -- when it happened, by the clock of who sent it
+    received INTEGER NOT NULL, -- when it came here, by ours
+    silent INTEGER NOT NULL,
+    value REAL
+)
+
+-- name: index_signal
+CREATE INDEX IF NOT EXISTS {table}_interaction ON {table} (interaction)
+
+-- name: index_signal_by_time
+CREATE INDEX IF NOT EXISTS {table}_received ON {table} (received)
+
+-- name: columns_of
+SELECT name FROM pragma_table_info(?)
+
+-- name: widen_signal
+ALTER TABLE {table} ADD COLUMN {column} {type}
+
+-- name: fill_signal
+-- What is written over keeps the time it came.
+INSERT INTO {table} (interaction, at, received, silent, value{columns}, position, asked)
+VALUES (?, ?, ?, ?, ?{marks}, ?, (SELECT {time} FROM interactions WHERE id = ?))
+ON CONFLICT (position) DO UPDATE SET at = excluded.at, silent = excluded.silent, value = excluded.value{updates}
+
+-- name: time_of
+-- Of a record as JSON, without reading all of it: id, loop and at come first, and a quote inside a text is escaped.
+CAST(substr(body, instr(body, '"at":') + 5, 20) AS INTEGER)
+
+-- name: placed_feedback
+SELECT id, position FROM feedback WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: positions_of_feedback
+SELECT position FROM feedback WHERE id IN (SELECT value FROM json_each(?)) AND (? IS NULL OR kind = ?)
+
+-- name: signal_columns
+-- Newest first.
+SELECT {columns} FROM {table} ORDER BY position DESC LIMIT ?
+
+-- name: signal_columns_since
+-- Of those that came since, the last to come, newest first.
+SELECT {columns} FROM (
+    SELECT * FROM {table} WHERE received >= ? ORDER BY received DESC LIMIT ?
+) ORDER BY position DESC
+
+-- name: zeros
+-- A text of the same length that says nothing.
+substr(hex(zeroblob(length(CAST({column} AS BLOB)))), 1, length(CAST({column} AS BLOB)))
+
+-- name: blank_signal
+-- As `blank`, below.
+UPDATE {table} SET asked = 0, at = 0, received = 0, value = NULL,
+interaction = substr(hex(zeroblob(length(CAST(interaction AS BLOB)))), 1, length(CAST(interaction AS BLOB))){blanks}
+WHERE position IN (SELECT value FROM json_each(?))
+
+-- name: delete_signal_rows
+DELETE FROM {table} WHERE position IN (SELECT value FROM json_each(?))
+
+-- name: interaction_from
+-- The first interaction of a loop at a position or after it, and its time.
+SELECT position, {time} FROM interactions WHERE loop = ? AND position >= ? ORDER BY position LIMIT 1
+
+-- name: times_before
+SELECT id, position, {time} FROM interactions WHERE loop = ? AND position < ?
+ORDER BY position DESC LIMIT ?
+
+-- name: having_signal
+SELECT count(DISTINCT interaction) FROM {table} WHERE interaction IN (SELECT value FROM json_each(?)) AND NOT silent
+
+-- name: held_since
+SELECT coalesce(received, at) FROM held
+
 -- ---------------------------------------------------------------------------------------------------- held feedback
 
 -- name: loops_of_interactions
 SELECT id, loop FROM interactions WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: interactions_of_traces
+-- The interaction that feedback on a trace is about: the newest that is complete, or the newest where none is; among
+-- the last 256 that came, so that a trace that never ends holds up nobody.
+SELECT traces.value, interactions.id, interactions.loop FROM json_each(?) AS traces JOIN interactions
+ON interactions.position = (
+    SELECT position FROM (
+        SELECT position, body FROM interactions WHERE trace = traces.value ORDER BY position DESC LIMIT 256
+    ) ORDER BY coalesce(json_extract(body, '$.status') IN ('partial', 'failed'), 0), json_extract(body, '$.at') DESC,
+        position DESC LIMIT 1
+)
+
+-- name: same_trace
+SELECT 1 FROM interactions WHERE (id = ? AND trace = ?) OR (id = ? AND trace = ?) LIMIT 1
+
+-- name: ids_among
+SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: stored_feedback
 -- Feedback by id, joined or still waiting.
@@ -57,14 +165,14 @@ UNION ALL
 SELECT id, body FROM held WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: hold
-INSERT OR REPLACE INTO held (id, interaction, subject, at, body) VALUES (?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO held (id, interaction, subject, at, received, body) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: any_held
 SELECT 1 FROM held LIMIT 1
 
 -- name: held_for
--- What waits for these interactions, in the order it came.
-SELECT interaction, body FROM held WHERE interaction IN (SELECT value FROM json_each(?)) ORDER BY at, id
+-- What waits for these interactions or traces, in the order it came.
+SELECT id, coalesce(received, at), body FROM held WHERE interaction IN (SELECT value FROM json_each(?)) ORDER BY at, id
 
 -- name: held
 SELECT body FROM held WHERE at < ? ORDER BY at, id
@@ -171,6 +279,10 @@ SELECT id FROM feedback WHERE subject = :key AND json_extract(body, '$.subject')
 UNION
 SELECT id FROM feedback WHERE interaction IN (SELECT value FROM json_each(:interactions))
 
+-- name: interactions_of_feedback
+-- What was derived from their feedback is made again from what is left.
+SELECT DISTINCT interaction FROM feedback WHERE id IN (SELECT value FROM json_each(?))
+
 -- name: held_of_subject
 SELECT id FROM held WHERE subject = :key AND json_extract(body, '$.subject') = :subject
 UNION
@@ -199,3 +311,42 @@ DELETE FROM examples WHERE key IN (SELECT value FROM json_each(?))
 
 -- name: models_on
 SELECT id FROM models WHERE dataset IN (SELECT value FROM json_each(?)) ORDER BY position
+
+-- -------------------------------------------------------------------------------------------------------- uses of blobs
+
+-- name: use_blob
+-- A second announcement is as new as the newest; named once is named.
+INSERT INTO blob_uses (hash, owner, named, at) VALUES (?, ?, ?, ?)
+ON CONFLICT (hash, owner) DO UPDATE SET named = max(named, excluded.named), at = max(at, excluded.at)
+
+-- name: use_of
+SELECT 1 FROM blob_uses WHERE hash = ? LIMIT 1
+
+-- name: use_in
+SELECT 1 FROM blob_uses JOIN interactions ON blob_uses.owner = 'i:' || interactions.id
+WHERE blob_uses.hash = ? AND blob_uses.named = 1 AND interactions.loop = ? LIMIT 1
+
+-- name: hashes_of
+SELECT DISTINCT hash FROM blob_uses WHERE owner IN (SELECT value FROM json_each(?))
+
+-- name: forget_uses
+DELETE FROM blob_uses WHERE owner IN (SELECT value FROM json_each(?))
+
+-- name: nobodys_use
+-- It stays until its blob is swept, so that a crash in between forgets no blob.
+INSERT INTO blob_uses (hash, owner, named, at) VALUES (?, '', 0, 0)
+ON CONFLICT (hash, owner) DO UPDATE SET at = 0
+
+-- name: count_unused
+SELECT count(*) FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM blob_uses WHERE hash = value AND owner != '')
+
+-- name: due_uses
+SELECT hash, owner FROM blob_uses WHERE named = 0 AND at < ? ORDER BY at LIMIT ?
+
+-- name: forget_use
+DELETE FROM blob_uses WHERE hash = ? AND owner = ? AND named = 0
+
+-- name: unused
+-- A model's bytes are in the same place, and its own record names them.
+SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM blob_uses WHERE hash = value)
+AND NOT EXISTS (SELECT 1 FROM models WHERE json_extract(body, '$.blob') = value)

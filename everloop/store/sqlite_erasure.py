@@ -10,6 +10,8 @@ from everloop.store.digests import subject_key
 from everloop.store.encoding import encode
 from everloop.store.protocols import Erased
 from everloop.store.sqlite_kinds import listed
+from everloop.store.sqlite_signals import forget_rows
+from everloop.store.sqlite_uses import release_feedback, release_interactions
 from everloop.store.sqlite_versions import holders
 from everloop.store.statements import query
 from everloop.types import DatasetVersion, Example
@@ -38,12 +40,17 @@ def erase(connection: sqlite3.Connection, subject: str) -> Erased:
         "review": ("reviews", "id", reviews),
         "annotation": ("annotations", "id", ids("annotations_of", of_subject)),
         "placement": ("placements", "interaction", interactions),
+        "derived": ("derived", "interaction", [*interactions, *ids("interactions_of_feedback", (listed(feedback),))]),
     }
     rows = {}
     for statement in ("blank", "delete"):
+        forget_rows(connection, listed(feedback), None, blank=statement == "blank")
         for word, (table, column, gone) in doomed.items():
             sql = query(statement, table=table, where=query("among", column=column))
             rows[word] = connection.execute(sql, (listed(gone),)).rowcount
+    rows["blob"] = release_interactions(connection, interactions) + release_feedback(
+        connection, [*feedback, *doomed["held"][2]]
+    )
     rows["example"], versions = _erase_examples(connection, subject)
     models = ids("models_on", (listed(versions),))
     return Erased(rows, tuple(interactions), tuple(versions), tuple(models))

@@ -11,7 +11,7 @@ from everloop.errors import InvalidInput
 from everloop.store.digests import subject_key
 from everloop.store.statements import query
 
-HASHED = "subject"  # this column holds subject_key(subject)
+HASHED = frozenset({"subject", "session"})  # these columns hold subject_key(…) of the text
 
 
 class Kind(NamedTuple):
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
 
 # Fields of which one value means few rows: where one is given, the indexes of the others are not to be used. SQLite
 # has no statistics to know that by.
-SELECTIVE = frozenset({"id", "subject", "trace", "interaction", "review", "candidate", "group", "dataset"})
+SELECTIVE = frozenset({"id", "subject", "session", "trace", "interaction", "review", "candidate", "group", "dataset"})
 
 _UNINDEXED_FILTERS = frozenset({"dataset"})  # a column for erasure's sake
 
@@ -61,10 +61,12 @@ def _feedback(tag: str | None) -> Kind:
 
 
 FEEDBACK = _feedback(None)
-INTERACTION = _kind("interaction", "interactions", types.Interaction, "subject", "trace")
+INTERACTION = _kind("interaction", "interactions", types.Interaction, "subject", "trace", "session")
+LOOP = _kind("loop", "loops", types.LoopSpec)
+DERIVED = _kind("derived signal", "derived", types.Derived, "rule", "interaction")
 
 _KINDS: dict[type[Struct], Kind] = {
-    types.LoopSpec: _kind("loop", "loops", types.LoopSpec),
+    types.LoopSpec: LOOP,
     types.Interaction: INTERACTION,
     types.FeedbackFields: FEEDBACK,
     **{of: _feedback(str(of.__struct_config__.tag)) for of in types.FeedbackFields.__subclasses__()},
@@ -78,7 +80,9 @@ _KINDS: dict[type[Struct], Kind] = {
     types.Key: _kind("key", "keys", types.Key),
     types.Audit: _kind("audit entry", "audits", types.Audit, "by", "action"),
     types.Campaign: _kind("campaign", "campaigns", types.Campaign, "state", key="id, loop"),
-    types.Derived: _kind("derived signal", "derived", types.Derived, "rule", "interaction"),
+    types.Derived: DERIVED,
+    types.Mark: _kind("mark", "marks", types.Mark),
+    types.Preference: _kind("preference", "preferences", types.Preference),
     types.Turn: _kind("turn", "turns", types.Turn, "number", "state"),
 }
 
@@ -110,6 +114,10 @@ def conditions(kind: Kind, loop: str | None, where: Mapping[str, Any]) -> tuple[
         terms.append(f"+{name} = ?" if selective else f"{name} = ?")
         values.append(value)
     for name, value in where.items():
+        if name == "position" and isinstance(value, range):
+            terms.append("position >= ? AND position < ?")
+            values += [value.start, value.stop]
+            continue
         if name not in kind.filters:
             known = ", ".join(sorted(kind.filters))
             raise InvalidInput(f"{kind.word} can't be found by {name!r}; it can by: {known}")
@@ -131,6 +139,6 @@ def listed(values: Any) -> str:
 
 
 def _bound(name: str, value: Any) -> Any:
-    if not isinstance(value, str if name == HASHED else str | int):
+    if not isinstance(value, str if name in HASHED else str | int):
         raise InvalidInput(f"{name!r} can't be looked for by a {type(value).__name__}")
-    return subject_key(value) if name == HASHED else value
+    return subject_key(value) if name in HASHED else value

@@ -37,13 +37,13 @@ class SqliteRecords:
         """`submit` and wait."""
         return self.submit(records).result()
 
-    def replace(self, *records: Struct, fence: Lease | None = None) -> None:
+    def replace(self, *records: Struct, fence: Lease | None = None, unless_erased: bool = False) -> None:
         """Write or overwrite by id in one transaction; an overwritten record keeps its position."""
         batch = rows.ready(records)
 
         def work(connection: sqlite3.Connection) -> None:
             rows.check(connection, fence)
-            rows.overwrite(connection, batch)
+            rows.overwrite(connection, rows.remaining(connection, batch) if unless_erased else batch)
 
         self._write(work)
 
@@ -63,7 +63,9 @@ class SqliteRecords:
         of = kind_of(kind)
         clause, values = conditions(of, loop, where)
         # "+" keeps SQLite from walking the whole table in order when a few rows found by an index need only be sorted.
-        order = ("+position" if SELECTIVE & where.keys() else "position") + (" DESC" if newest else "")
+        # Every index has the position last: of one value and a span of positions it reads in order what is wanted.
+        sorting = SELECTIVE & where.keys() and "position" not in where
+        order = ("+position" if sorting else "position") + (" DESC" if newest else "")
         sql = query("find", table=of.table, where=clause, order=order)
         with self._readers.reading() as connection:
             found = connection.execute(sql, (*values, -1 if limit is None else limit)).fetchall()
@@ -97,7 +99,7 @@ class SqliteRecords:
         of = kind_of(kind)
         conditions(of, loop, {by: None})  # raises if it can't be filtered by
         clause, values = conditions(of, loop, where)
-        column = f"json_extract(body, '$.{by}')" if by == HASHED else f'"{by}"'
+        column = f"json_extract(body, '$.{by}')" if by in HASHED else f'"{by}"'
         with self._readers.reading() as connection:
             found = connection.execute(query("tally", table=of.table, where=clause, by=column), values).fetchall()
         return {"" if value is None else str(value): count for value, count in found}

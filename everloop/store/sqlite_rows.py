@@ -12,9 +12,13 @@ from everloop.ids import now
 from everloop.store.digests import subject_key
 from everloop.store.encoding import encode, encoded
 from everloop.store.protocols import Receipt
-from everloop.store.sqlite_kinds import FEEDBACK, HASHED, INTERACTION, Kind, kind_of, listed
+from everloop.store.sqlite_kinds import DERIVED, FEEDBACK, INTERACTION, LOOP, Kind, kind_of, listed
+from everloop.store.sqlite_signals import declare, fill, forget_rows
+from everloop.store.sqlite_uses import name_uses, release_feedback, release_interactions
 from everloop.store.statements import query
-from everloop.types import Lease, LoopSpec
+from everloop.types import Correction, Implicit, Lease, LoopSpec, Outcome
+
+_LONGEST_LEASE = 600.0  # seconds; who needs one for longer says so
 
 
 class Entry(NamedTuple):
@@ -25,7 +29,7 @@ class Entry(NamedTuple):
     row: tuple[Any, ...]
 
 
-Batch = dict[str, tuple[Kind, list[Entry]]]  # by table: interactions before feedback, so that they join
+Batch = dict[str, tuple[Kind, list[Entry]]]  # by table, in the order in which they need each other
 
 
 def ready(records: Sequence[Struct]) -> Batch:
@@ -38,13 +42,13 @@ def ready(records: Sequence[Struct]) -> Batch:
         if kind.table == FEEDBACK.table:
             columns: Iterable[Any] = ()  # its row is made when its loop is known
         elif kind is INTERACTION:
-            columns = (None if read.subject is None else subject_key(read.subject), read.trace)
+            columns = (_key(read.subject), read.trace, _key(read.session))
         else:
             columns = [getattr(read, name) for name in kind.columns]
         entry = Entry(index, read, (id, loop, *columns, body.decode()))
         batch.setdefault(kind.table, (kind, []))[1].append(entry)
-    order = (INTERACTION.table, FEEDBACK.table)
-    return {table: batch[table] for table in sorted(batch, key=lambda t: order.index(t) if t in order else 2)}
+    order = (LOOP.table, INTERACTION.table, FEEDBACK.table)
+    return {table: batch[table] for table in sorted(batch, key=lambda t: order.index(t) if t in order else 3)}
 
 
 def put(connection: sqlite3.Connection, batch: Batch) -> list[Receipt]:
@@ -57,6 +61,9 @@ def put(connection: sqlite3.Connection, batch: Batch) -> list[Receipt]:
             _insert(connection, kind, entries, receipts)
             if kind is INTERACTION:
                 _join_held(connection, entries)
+            elif kind is LOOP:
+                declare(connection, [entry.record for entry in entries])
+        name_uses(connection, kind, entries)
     return [receipts[index] for index in range(len(receipts))]
 
 
@@ -70,12 +77,38 @@ def overwrite(connection: sqlite3.Connection, batch: Batch) -> None:
             connection.executemany(kind.upsert, [entry.row for entry in entries])
             if kind is INTERACTION:
                 _join_held(connection, entries)
+            elif kind is LOOP:
+                declare(connection, [entry.record for entry in entries])
+        name_uses(connection, kind, entries)
+
+
+def remaining(connection: sqlite3.Connection, batch: Batch) -> Batch:
+    """A batch without feedback that is there no longer, and without what was derived from an interaction that isn't."""
+    kept: Batch = {}
+    for table, (kind, entries) in batch.items():
+        found = entries
+        if table == FEEDBACK.table:
+            known = _among(connection, table, [entry.record.id for entry in entries])
+            found = [entry for entry in entries if entry.record.id in known]
+        elif kind is DERIVED:
+            known = _among(connection, INTERACTION.table, [entry.record.interaction for entry in entries])
+            found = [entry for entry in entries if entry.record.interaction in known]
+        if found:
+            kept[table] = (kind, found)
+    return kept
+
+
+def _among(connection: sqlite3.Connection, table: str, ids: list[str]) -> set[str]:
+    return {id for (id,) in connection.execute(query("ids_among", table=table), (listed(ids),))}
 
 
 def delete(connection: sqlite3.Connection, kind: Kind, ids: Sequence[str]) -> int:
     """Delete by id; how many there were."""
     if kind.table == FEEDBACK.table:
+        release_feedback(connection, ids)
         return _delete_feedback(connection, kind.tag, listed(ids))
+    if kind is INTERACTION:
+        release_interactions(connection, ids)
     return connection.execute(
         query("delete", table=kind.table, where=query("among", column="id")), (listed(ids),)
     ).rowcount
@@ -115,6 +148,8 @@ def _same_or_conflict(kind: Kind, id: str, old: Any, new: Any) -> None:
 
 def _content(kind: Kind, record: Any) -> Any:
     if kind.table == FEEDBACK.table:
+        if isinstance(record, Correction):  # what was worked out from the answer was not said
+            return replace(record, at=0, loop=None, diff=None, distance=None)
         return replace(record, at=0, loop=None)
     return replace(record, at=0) if "at" in record.__struct_fields__ else record
 
@@ -128,7 +163,10 @@ def _put_feedback(connection: sqlite3.Connection, entries: list[Entry], receipts
     first: dict[str, int] = {}
     for index, record, _ in entries:
         if (old := stored.get(record.id) or fresh.get(record.id)) is not None:
-            _same_or_conflict(FEEDBACK, record.id, old, record)
+            again = record
+            if old.interaction != record.interaction and _same_trace(connection, old.interaction, record.interaction):
+                again = replace(record, interaction=old.interaction)
+            _same_or_conflict(FEEDBACK, record.id, old, again)
             receipts[index] = "known"
         else:
             fresh[record.id] = record
@@ -141,42 +179,85 @@ def _add_feedback(connection: sqlite3.Connection, fresh: dict[str, Any], overwri
     """Write feedback whose interaction is there, hold the rest; the ids of those held."""
     interactions = listed({record.interaction for record in fresh.values()})
     loops = dict(connection.execute(query("loops_of_interactions"), (interactions,)).fetchall())
-    joined = [_feedback_row(one, loops[one.interaction]) for one in fresh.values() if one.interaction in loops]
-    waiting = {id: one for id, one in fresh.items() if one.interaction not in loops}
+    if any(record.interaction not in loops for record in fresh.values()):
+        fresh = _by_trace(connection, fresh, loops)
+    joined: list[tuple[Any, str, int | None]]
+    joined = [(one, loops[one.interaction], None) for one in fresh.values() if _joins(one, loops)]
+    waiting = {id: one for id, one in fresh.items() if not _joins(one, loops)}
     if joined:
-        connection.executemany(FEEDBACK.upsert if overwriting else FEEDBACK.insert, joined)
+        _write_joined(connection, joined, overwriting)
     if waiting:
         if overwriting:
             _delete_feedback(connection, None, listed(waiting))
-        connection.executemany(query("hold"), [_held_row(record) for record in waiting.values()])
+        came = now()
+        connection.executemany(query("hold"), [_held_row(record, came) for record in waiting.values()])
     return set(waiting)
 
 
+def _by_trace(connection: sqlite3.Connection, fresh: dict[str, Any], loops: dict[str, str]) -> dict[str, Any]:
+    """The same feedback; what names a trace names an interaction of it instead, whose loop is put among `loops`."""
+    traces = {record.interaction for record in fresh.values() if record.interaction not in loops}
+    chosen: dict[str, str] = {}
+    for trace, id, loop in connection.execute(query("interactions_of_traces"), (listed(traces),)).fetchall():
+        chosen[trace], loops[id] = id, loop
+    if not chosen:
+        return fresh
+    return {
+        id: replace(one, interaction=chosen[one.interaction]) if one.interaction in chosen else one
+        for id, one in fresh.items()
+    }
+
+
+def _joins(record: Any, loops: dict[str, str]) -> bool:
+    """Whether its interaction is there. Feedback that names its loop joins in that one alone: whoever may speak of one
+    loop only learns nothing of the interactions of another, and says nothing of them."""
+    loop = loops.get(record.interaction)
+    return loop is not None and record.loop in {None, loop}
+
+
+def _same_trace(connection: sqlite3.Connection, one: str, other: str) -> bool:
+    """Whether of two names one is the trace of the interaction that the other names."""
+    return connection.execute(query("same_trace"), (one, other, other, one)).fetchone() is not None
+
+
 def _join_held(connection: sqlite3.Connection, entries: list[Entry]) -> None:
-    """Give feedback that waited for these interactions its loop and a position."""
+    """Give feedback that waited for these interactions, or for their traces, its loop and a position."""
     if connection.execute(query("any_held")).fetchone() is None:
         return
     loops = {entry.record.id: entry.record.loop for entry in entries}
-    waited = connection.execute(query("held_for"), (listed(loops),)).fetchall()
+    names = listed({*loops, *(entry.record.trace for entry in entries if entry.record.trace is not None)})
+    waited = connection.execute(query("held_for"), (names,)).fetchall()
     if waited:
-        found = [(loops[interaction], FEEDBACK.decode(body)) for interaction, body in waited]
-        connection.executemany(FEEDBACK.insert, [_feedback_row(record, loop) for loop, record in found])
-        connection.execute(query("unhold"), (listed(record.id for _, record in found),))
+        received = {id: came for id, came, _ in waited}
+        held = {id: FEEDBACK.decode(body) for id, _, body in waited}
+        joined = {id: one for id, one in _by_trace(connection, held, loops).items() if _joins(one, loops)}
+        _write_joined(connection, [(one, loops[one.interaction], received[id]) for id, one in joined.items()])
+        connection.execute(query("unhold"), (listed(joined),))
+
+
+def _write_joined(
+    connection: sqlite3.Connection, joined: list[tuple[Any, str, int | None]], overwriting: bool = False
+) -> None:
+    """Write (feedback, its loop, when it came if not now), and what of it is declared into its columns."""
+    rows = [_feedback_row(record, loop) for record, loop, _ in joined]
+    connection.executemany(FEEDBACK.upsert if overwriting else FEEDBACK.insert, rows)
+    signals = [one for one in joined if isinstance(one[0], Implicit | Outcome)]
+    if signals or overwriting:
+        fill(connection, signals, listed(row[0] for row in rows) if overwriting else None)
 
 
 def _feedback_row(record: Any, loop: str) -> tuple[Any, ...]:
     kind: str = record.__struct_config__.tag
     body = encode(replace(record, loop=loop)).decode()
-    return record.id, loop, kind, record.interaction, _hashed(record), body
+    return record.id, loop, kind, record.interaction, _key(record.subject), body
 
 
-def _held_row(record: Any) -> tuple[Any, ...]:
-    return record.id, record.interaction, _hashed(record), record.at, encode(record).decode()
+def _held_row(record: Any, came: int) -> tuple[Any, ...]:
+    return record.id, record.interaction, _key(record.subject), record.at, came, encode(record).decode()
 
 
-def _hashed(record: Any) -> int | None:
-    subject = getattr(record, HASHED)
-    return None if subject is None else subject_key(subject)
+def _key(text: str | None) -> int | None:
+    return None if text is None else subject_key(text)
 
 
 def _delete_feedback(connection: sqlite3.Connection, tag: str | None, ids: str, only_held: bool = False) -> int:
@@ -188,6 +269,7 @@ def _delete_feedback(connection: sqlite3.Connection, tag: str | None, ids: str, 
     gone = connection.execute(query("delete", table="held", where=among_held), values).rowcount
     if only_held:
         return gone
+    forget_rows(connection, ids, tag)
     return gone + connection.execute(query("delete", table="feedback", where=where), values).rowcount
 
 
@@ -196,7 +278,9 @@ def lease(connection: sqlite3.Connection, name: str, owner: str, seconds: float)
     time = now()
     holder, token, until = connection.execute(query("lease"), (name,)).fetchone() or (None, 0, 0)
     if holder != owner:
-        if holder is not None and until > time:
+        # One that would stand for longer than anybody asks was taken before the clock was set back: its holder may be
+        # gone, and nobody would notice for as long as the clock went back. A live one is fenced off by the token.
+        if holder is not None and time < until <= time + round(max(seconds, _LONGEST_LEASE) * 1000):
             return None
         token += 1
     until = time + round(seconds * 1000)

@@ -34,7 +34,7 @@ def everything(home):
         (["init", "support", "--policy", "margn=0.1"], "did you mean margin?"),
         (["init", "support", "--policy", "margin"], "write it as KEY=VALUE"),
         (["init", "support", "--policy", "margin=lots"], "--policy margin=lots: expected"),
-        (["up", "--host", "0.0.0.0"], "without keys Everloop answers this machine only; use 127.0.0.1"),
+        (["up", "--host", "0.0.0.0"], "so make a key first (everloop keys create --role admin) or use 127.0.0.1"),
         (["up", "--host", "example.com"], "use 127.0.0.1"),
         (["up", "--port", "70000"], "must be 1 to 65535"),
         (["up", "--port", "many"], "invalid int value"),

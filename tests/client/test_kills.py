@@ -1,5 +1,6 @@
 """`kill -9` of server and client at random moments: nothing acknowledged is lost, nothing is doubled."""
 
+import json
 import os
 import random
 import socket
@@ -89,3 +90,19 @@ def test_kill_nine_of_server_and_client(tmp_path: Path) -> None:
     assert len(everything) == len(set(everything))
     assert [p for p in spool.rglob("*.*") if p.is_file()] == []
     print(len(said), "acknowledged,", len(everything), "stored")
+
+
+@pytest.mark.slow
+def test_thousands_of_events_through_kills_of_everybody(tmp_path: Path) -> None:
+    """What `benchmarks/kills.py` does with a million: `everloop up`, clients that share a spool, one that posts."""
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+    ran = subprocess.run(
+        [sys.executable, benchmark, "--events", "30000", "--seed", "7", "--json", "--folder", tmp_path],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert ran.stdout, ran.stderr
+    shown = json.loads(ran.stdout)
+    assert (shown["lost"], shown["doubled"], shown["strange"], shown["left"]) == (0, 0, 0, 0)
+    assert shown["acknowledged"] >= 30_000
+    assert sum(shown["kills"].values()) >= 3
+    assert ran.returncode == 0

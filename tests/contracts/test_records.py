@@ -456,7 +456,7 @@ def test_erasure_takes_the_subject_and_what_hangs_on_it(store: Store) -> None:
     assert erased.interactions == ("i1",)
     assert erased.rows == {
         "interaction": 1, "feedback": 2, "held": 1, "drop": 1, "review": 1, "annotation": 1, "placement": 1,
-        "example": 0,
+        "derived": 0, "blob": 0, "example": 0,
     }  # fmt: skip
     assert (erased.versions, erased.models) == ((), ())
     assert [r.id for r in store.records.find(Interaction)] == ["i2", "i3"]

@@ -136,7 +136,7 @@ def test_slow_and_vanished_clients_stop_nobody(http: httpx.Client, wheel: Wheel)
     slow = []
     for i in range(50):
         one = socket.create_connection(where)
-        one.sendall(b"POST /v1/feedback HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+        one.sendall(b"POST /v1/feedback HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{")
         if i % 2:
             one.close()
         slow.append(one)
@@ -148,7 +148,7 @@ def test_slow_and_vanished_clients_stop_nobody(http: httpx.Client, wheel: Wheel)
 def test_a_client_that_stops_in_the_middle_is_let_go(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("everloop.server.wire.BODY_SECONDS", 0.2)
     with socket.create_connection((http.base_url.host, http.base_url.port)) as one:
-        one.sendall(b"POST /v1/feedback HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+        one.sendall(b"POST /v1/feedback HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{")
         one.settimeout(5)
         assert b"408" in one.recv(200)
 

@@ -46,6 +46,7 @@ PATHS = (
     "/loops/support",
     "/loops/fresh",
     "/loops/silent",
+    "/loops/support/signals",
     "/loops/support/turns/1",
     "/loops/support/turns/2",
     "/docs",

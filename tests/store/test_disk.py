@@ -16,7 +16,18 @@ from everloop.errors import StoreDamaged, StoreFull
 from everloop.store import Store, open_store
 from everloop.store.sqlite_records import SqliteRecords
 from everloop.store.sqlite_writer import Writer
-from everloop.types import Comment, Correction, Example, FeedbackFields, Interaction, Review, Spec
+from everloop.types import (
+    Comment,
+    Correction,
+    Example,
+    FeedbackFields,
+    Implicit,
+    Interaction,
+    LoopSpec,
+    Review,
+    SignalSpec,
+    Spec,
+)
 
 
 def interaction(id: str, text: str = "x", **more: Any) -> Interaction:
@@ -166,6 +177,27 @@ def holding(folder: Path, planted: str) -> list[str]:
     # In a process of its own: to open and close the file in this one would take SQLite's locks away.
     found = subprocess.run(["grep", "-rlaF", planted, str(folder)], capture_output=True, text=True, check=False)
     return found.stdout.splitlines()
+
+
+def test_erased_bytes_are_gone_from_the_columns_of_declared_signals(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    store = open_store(tmp_path)
+    declared = SignalSpec(name="search", fields={"query": "str", "n": "int"})
+    store.records.put(LoopSpec(name="support", signals=(declared,)))
+    for n in range(600):
+        whose = chance.choice(["victim", "other"])
+        said = f"{'PLANTED-7f3a' if whose == 'victim' else 'harmless'} {n} " + "z" * chance.choice([0, 30, 700, 4000])
+        searched = Implicit(id=f"{n}", interaction=f"{n}", at=1, value="search", fields={"query": said})
+        store.records.put(interaction(f"{n}", "x", subject=whose), searched)
+    assert holding(tmp_path, "PLANTED-7f3a")
+    gone = store.records.erase("victim").rows["feedback"]
+    assert gone > 200
+    assert holding(tmp_path, "PLANTED-7f3a") == []
+    left = store.signals.columns("support", "search")["query"]
+    assert len(left) == 600 - gone
+    assert all(said.startswith("harmless") for said in left)
+    store.close()
+    assert holding(tmp_path, "PLANTED-7f3a") == []
 
 
 @pytest.mark.parametrize("seed", [22, 43])

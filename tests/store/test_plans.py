@@ -11,9 +11,11 @@ from everloop.store import open_store
 from everloop.store.sqlite_records import SqliteRecords
 from everloop.types import (
     Annotation,
+    Derived,
     Drop,
     FeedbackFields,
     Interaction,
+    Mark,
     Model,
     Placement,
     Release,
@@ -25,6 +27,10 @@ from everloop.types import (
 
 LOOKUPS: list[tuple[type[Struct], dict[str, Any]]] = [
     (Interaction, {}), (Interaction, {"subject": "u"}), (Interaction, {"subject": ["u", "v"]}),
+    (Interaction, {"trace": "t"}), (Interaction, {"session": "s"}),
+    (Interaction, {"session": "s", "position": range(9)}),
+    (Interaction, {"subject": "u", "position": range(3, 2**62)}), (Derived, {"rule": "r"}),
+    (Derived, {"interaction": ["i"]}), (Mark, {}),
     (Interaction, {"id": ["a", "b"]}), (FeedbackFields, {}), (Thumb, {}), (Thumb, {"interaction": "i"}),
     (FeedbackFields, {"interaction": ["i", "j"]}), (FeedbackFields, {"subject": "u"}), (Review, {"state": "open"}),
     (Review, {"turn": 1}), (Review, {"interaction": "i", "state": "open"}), (Annotation, {"review": "r"}),
@@ -55,7 +61,9 @@ def test_lookups_use_an_index(tmp_path: Path, kind: type[Struct], where: dict[st
                 for *_, plan in connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall():
                     assert not plan.startswith("SCAN") or "json_each" in plan, (sql, plan)
                     assert "loop=?" not in plan or not {"subject", "interaction", "group", "id"} & where.keys(), plan
-                    if not where:
+                    if "position" in where:
+                        assert "INDEX interactions_" in plan, (sql, plan)
+                    if not where or "position" in where:
                         assert "TEMP B-TREE" not in plan, (sql, plan)
 
 
