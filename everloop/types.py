@@ -2,7 +2,8 @@
 
 Times are integers: milliseconds since 1970 in UTC. Ids are UUIDv7 strings unless a client brought its own. Nothing
 here does any I/O. A record is its own wire format: ``msgspec.json.encode(record)`` is what the store and the API hold.
-``gc=False``: what comes from JSON has no cycles, and looking for them would take longer than reading a million rows.
+Interactions and feedback, of which there are millions, leave out what is as it is by default. ``gc=False``: what comes
+from JSON has no cycles, and looking for them would take longer than reading a million rows.
 """
 
 from typing import Any, Literal
@@ -116,7 +117,7 @@ class Attachment(Struct, frozen=True, gc=False, kw_only=True):
     name: str | None = None  # file name, where there was one
 
 
-class Interaction(Struct, frozen=True, gc=False, kw_only=True):
+class Interaction(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One answer of a model in production."""
 
     id: str
@@ -146,7 +147,7 @@ class Interaction(Struct, frozen=True, gc=False, kw_only=True):
     tokens_out: int | None = None
 
 
-class FeedbackFields(Struct, frozen=True, gc=False, kw_only=True):
+class FeedbackFields(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What every kind of feedback has."""
 
     id: str

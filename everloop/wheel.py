@@ -330,9 +330,11 @@ class Loop(LoopReader):
         check_label(value, self.spec.labels, self.name)
         if not (0 < len(annotator) <= _MAX_NAME and annotator.isprintable()):
             raise InvalidInput(f"annotator: must be 1 to {_MAX_NAME} printable characters")
+        said: dict[str, Any] = {"value": value, "rationale": rationale}
+        self.wheel.door.clean(said, ("rationale",) if self.spec.labels else ("value", "rationale"))
         note = Annotation(
             id=f"{review}.{annotator}", loop=self.name, review=review, interaction=found.interaction,
-            annotator=annotator, value=value, rationale=rationale, seconds=seconds, at=now(),
+            annotator=annotator, seconds=seconds, at=now(), **said,
         )  # fmt: skip
         self.records.replace(note, msgspec.structs.replace(found, state="done"), *along())
         return note

@@ -23,8 +23,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.document(held._asdict())
     told = ", ".join(f"{purpose} {'yes' if yes else 'no'}" for purpose, yes in held.allows.items())
     console.say(f"{args.subject}: {told or 'said nothing; the consent of each request counts'}")
-    if held.interactions:
-        console.say(f"changed {held.interactions:,} interactions of the past; it counts from the next turn on")
+    if held.interactions or held.feedback:
+        console.say(f"changed {held.interactions:,} interactions and {held.feedback:,} pieces of feedback of the past; "
+                    "it counts from the next turn on")  # fmt: skip
     if held.reviews:
         console.say(f"closed {held.reviews:,} open reviews of theirs")
     return 0

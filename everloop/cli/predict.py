@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         text = read_text(sys.stdin.buffer, wheel.settings.max_input_bytes) if args.input == "-" else args.input
         given = _parsed(text) if args.parse else text
         made = loop.predict(given, subject=args.subject, session=args.session, context=context or None, id=args.id)
-    console.document(made)
+    console.document(msgspec.structs.asdict(made))  # whole: somebody reads it
     if made.output is None:
         console.say(f"no answer: nothing is live in {made.loop} yet, so it abstains and asks for labels")
     else:

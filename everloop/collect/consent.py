@@ -4,12 +4,14 @@ Why it is decided like this is in decisions/0008-consent.md.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from msgspec.structs import replace
 
 from everloop.errors import InvalidInput
 from everloop.store import Records
-from everloop.types import FeedbackFields, Interaction, Preference
+from everloop.types import Feedback, FeedbackFields, Interaction, Preference
 
 PURPOSES = ("service", "improve", "share")  # answer and keep; learn from; leave the installation
 DEFAULT = ("service", "improve")
@@ -83,6 +85,18 @@ def under_gpc(given: Any) -> Any:
     (('service',), ('service', 'improve'))
     """
     return ("service",) if given is None else tuple(one for one in purposes(given) if one != "share")
+
+
+def narrowed(said: Feedback, no: Collection[str]) -> Feedback:
+    """Feedback without the purposes `no`, which the person who gave it forbids; it may still allow less than it says,
+    as its interaction does.
+
+    >>> from everloop.types import Thumb
+    >>> narrowed(Thumb(id="f", interaction="i", at=0, value="up"), ["improve"]).consent
+    ('service', 'share')
+    """
+    had = PURPOSES if said.consent is None else said.consent
+    return replace(said, consent=tuple(one for one in had if one not in no)) if set(no) & set(had) else said
 
 
 def stored(record: Any) -> bool:

@@ -8,6 +8,8 @@ from everloop.collect.consent import Preferences
 from everloop.collect.pseudonyms import Pseudonyms
 from everloop.redact import BUILT_IN, Finder, Recogniser, redact_value
 
+_HOLDS_TEXT = (str, dict, tuple, list)
+
 
 class Door(NamedTuple):
     """One installation's door."""
@@ -24,13 +26,16 @@ class Door(NamedTuple):
         Raises InvalidInput for a value nested too deep to look through.
         """
         found: dict[str, int] = {}
-        if self.recognisers:
-            for name in names:
-                if isinstance(fields.get(name), str | dict | tuple | list) and not _numbers(fields[name]):
-                    value, counts = redact_value(fields[name], self.recognisers, context=name)
-                    fields[name] = value
-                    for kind, n in counts.items():
-                        found[kind] = found.get(kind, 0) + n
+        if not self.recognisers:
+            return found
+        for name in names:
+            if name not in fields:
+                continue
+            given = fields[name]
+            if isinstance(given, _HOLDS_TEXT) and not _numbers(given):
+                fields[name], counts = redact_value(given, self.recognisers, context=name)
+                for kind, n in counts.items():
+                    found[kind] = found.get(kind, 0) + n
         return found
 
 

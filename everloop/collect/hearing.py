@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from everloop.collect.consent import narrowed
 from everloop.collect.diffs import AT_ONCE, compared
 from everloop.collect.door import Door
 from everloop.collect.incoming import MAX_LABEL, build_feedback
@@ -43,6 +44,8 @@ def heard(given: Mapping[str, Any], door: Door, spec: LoopSpec | None, about: In
                           longest=door.max_input_bytes if long else MAX_LABEL)  # fmt: skip
     if spec is not None:
         check_signal(made, spec)
+    if door.preferences is not None and (allows := door.preferences.of(made.subject)):
+        made = narrowed(made, [one for one, yes in allows.items() if not yes])
     answer = about.output if about is not None and isinstance(made, Correction) else None
     if answer is not None and max(len(str(made.value)), len(answer)) <= AT_ONCE:
         assert isinstance(made, Correction)

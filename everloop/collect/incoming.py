@@ -18,6 +18,7 @@ _KINDS = {kind.__struct_config__.tag: kind for kind in Feedback.__args__}
 _LABELLING = ("correction", "label", "demonstration", "intervention")
 # What people write in their own words.
 _WRITTEN = ("rationale", "note", "goal", "case", "steps", "outcome", "context", "fields")
+_ALL_WRITTEN = (*_WRITTEN, "value")
 _TEXTS = ("input", "context")  # of an interaction; a label that a classifier chose is nobody's private data
 _CHAT_TEXTS = ("input", "context", "output", "message", "error")
 _FEEDBACK_OWN = frozenset({"loop", "kind", "redacted", "diff", "distance"})
@@ -121,16 +122,19 @@ def build_feedback(
     fields = {key: value for key, value in given.items() if value is not None and key not in _FEEDBACK_OWN}
     if "interaction" not in fields:
         raise InvalidInput(f'a {kind} needs the "interaction" it speaks of')
-    fields.setdefault("id", new_id())
-    fields.setdefault("at", now())
+    if "id" not in fields:
+        fields["id"] = new_id()
+    if "at" not in fields:
+        fields["at"] = now()
     if "subject" in fields:
         fields["subject"] = door.pseudonyms.of(_text(fields["subject"], "subject"))
     _check_known(fields, struct)
     if "consent" in fields:
         fields["consent"] = consent.purposes(fields["consent"])
     closed = (labels or {}).get(loop or "", ())
-    written = (*_WRITTEN, "value") if kind == "comment" or (kind in _LABELLING and not closed) else _WRITTEN
-    fields["redacted"] = door.clean(fields, written)
+    written = _ALL_WRITTEN if kind == "comment" or (kind in _LABELLING and not closed) else _WRITTEN
+    if redacted := door.clean(fields, written):
+        fields["redacted"] = redacted
     if isinstance(fields.get("value"), bool) and kind == "thumb":
         fields["value"] = "up" if fields["value"] else "down"
     made: Feedback = _convert(fields, struct)

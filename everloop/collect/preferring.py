@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from everloop.collect.consent import PURPOSES
+from everloop.collect.consent import PURPOSES, narrowed
 from everloop.errors import InvalidInput
 from everloop.ids import now
 from everloop.store import Records
-from everloop.types import Interaction, Preference, Review
+from everloop.types import FeedbackFields, Interaction, Preference, Review
 
 SETTLE_SECONDS = 0.5  # until every process has noticed, and what was just being written is there
 
@@ -20,6 +20,7 @@ class Preferred(NamedTuple):
 
     allows: dict[str, bool]  # all that the person has said so far
     interactions: int  # of the past, that now allow less
+    feedback: int  # of theirs, on whatever interaction: the same
     reviews: int  # open reviews of theirs, that nobody is asked any more
 
 
@@ -40,9 +41,9 @@ def checked(said: Mapping[str, bool | None]) -> dict[str, bool | None]:
 def prefer(records: Records, subject: str, said: Mapping[str, bool | None]) -> Preferred:
     """Write down what `subject` (a pseudonym) allows (True), forbids (False) or takes back to the default (None).
 
-    What is forbidden is taken out of the consent of every interaction of theirs, which keeps its position, and their
-    open reviews are closed. What is allowed holds for the future alone. The caller sees to it that nobody erases them
-    meanwhile.
+    What is forbidden is taken out of the consent of every interaction and all feedback of theirs, which keep their
+    positions, and their open reviews are closed. What is allowed holds for the future alone. The caller sees to it that
+    nobody erases them meanwhile.
     """
     old = records.get(Preference, subject)
     allows = {**(old.allows if old else {}), **checked(said)}
@@ -51,26 +52,27 @@ def prefer(records: Records, subject: str, said: Mapping[str, bool | None]) -> P
     if said:
         records.replace(Preference(id=subject, allows=merged, at=now()))
     if not no:
-        return Preferred(merged, 0, 0)
-    changed, closed = _withdraw(records, subject, no)
+        return Preferred(merged, 0, 0, 0)
+    changed = _withdraw(records, subject, no)
     if said:  # a request that was on its way has not seen it
         time.sleep(SETTLE_SECONDS)
-        late = _withdraw(records, subject, no)
-        changed, closed = changed + late[0], closed + late[1]
-    return Preferred(merged, changed, closed)
+        changed = tuple(map(sum, zip(changed, _withdraw(records, subject, no), strict=True)))
+    return Preferred(merged, *changed)
 
 
-def _withdraw(records: Records, subject: str, no: tuple[str, ...]) -> tuple[int, int]:
-    """(interactions, reviews) that were changed, in one transaction."""
+def _withdraw(records: Records, subject: str, no: tuple[str, ...]) -> tuple[int, ...]:
+    """How many interactions, pieces of feedback and reviews were changed, in one transaction."""
     changed = [it for it in records.find(Interaction, subject=subject) if set(no) & set(it.consent)]
-    narrowed = [_without(it, no) for it in changed]
+    fewer = [_without(it, no) for it in changed]
+    theirs = [*records.find(FeedbackFields, subject=subject), *(f for f in records.held() if f.subject == subject)]
+    muted = [less for said in theirs if (less := narrowed(said, no)) is not said]
     unasked: list[Review] = []
     if "improve" in no and changed:
         found = records.find(Review, interaction=[it.id for it in changed], state="open")
         unasked = [_skipped(review) for review in found]
-    if narrowed:
-        records.replace(*narrowed, *unasked)
-    return len(narrowed), len(unasked)
+    if fewer or muted:
+        records.replace(*fewer, *muted, *unasked)
+    return len(fewer), len(muted), len(unasked)
 
 
 def _without(it: Interaction, no: tuple[str, ...]) -> Interaction:

@@ -1,6 +1,7 @@
 """What each kind of feedback must be beyond its types: numbers that can be, texts that say something."""
 
 import math
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -29,11 +30,16 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 
+@cache
+def _ranges(kind: Any) -> tuple[tuple[str, float, float], ...]:
+    return tuple(one for one in _RANGES if one[0] in kind.__struct_fields__)
+
+
 def check_shape(made: Any) -> None:
     """Raise InvalidInput, in one line that names the field, for feedback of the right types that can't be meant."""
     check_time(made.at)
-    for name, least, most in _RANGES:
-        value = getattr(made, name, None)
+    for name, least, most in _ranges(made.__class__):
+        value = getattr(made, name)
         if value is None:
             continue
         if not (math.isfinite(value) and least <= value <= most):

@@ -158,7 +158,7 @@ def _fill(slots: list[Any], data: bytes, at: int, end: int, table: Table, deepes
         elif wire == _FIXED32:
             at += 4
         else:
-            raise _refused("it has groups")
+            raise _refused("it has groups, or fields of no type there is")
     if at > end:
         raise _refused("it is cut off")
 

@@ -19,6 +19,7 @@ BUILT_IN: tuple[Finder, ...] = (*KEYS, *NETWORK, *NUMBERS, *PHONE)
 WITHHELD = "redacted"  # the placeholder of a passage that keeps changing
 DEEPEST = 64  # levels of lists and objects
 _ROUNDS = 6
+_SHORT = 16  # characters up to which a key of letters, digits and underscores is not looked at
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 _NUMBERS = range(10**8, 10**19)  # whole numbers that may be a social security number, a phone or a card
 
@@ -76,7 +77,8 @@ def redact(text: str, recognisers: Sequence[Finder] = BUILT_IN, *, context: str 
 
 
 def redact_value(value: Any, recognisers: Sequence[Finder] = BUILT_IN, *, context: str = "") -> RedactedValue:
-    """`redact` for every string in a JSON value. A key is the context of what it holds; keys themselves are kept.
+    """`redact` for every string in a JSON value, keys too. A key is the context of what it holds. Of keys that are the
+    same once redacted, the later ones are numbered: nothing they hold is lost.
 
     A whole number of 9 to 19 digits that is a card, or that its key calls a phone, becomes a string; other
     numbers stay. Raises
@@ -106,11 +108,31 @@ def _walk(value: Any, finders: tuple[Finder, ...], context: str, counts: Counter
     if not levels:
         raise InvalidInput(f"the value is nested more than {DEEPEST} levels deep; flatten it")
     if isinstance(value, dict):
-        return {
-            key: _walk(inner, finders, key if isinstance(key, str) else context, counts, levels - 1)
-            for key, inner in value.items()
-        }
+        out: dict[Any, Any] = {}
+        for key, inner in value.items():
+            named = isinstance(key, str)
+            made = _key(key, finders, counts, out) if named and not _plain(key) else key
+            out[made] = _walk(inner, finders, key if named else context, counts, levels - 1)
+        return out
     return [_walk(inner, finders, context, counts, levels - 1) for inner in value]
+
+
+def _plain(key: str) -> bool:
+    """Whether it can be no more than the name of a field: nearly all keys, and too short for a token."""
+    return len(key) < _SHORT and key.isidentifier()
+
+
+def _key(key: str, finders: tuple[Finder, ...], counts: Counter[str], taken: dict[Any, Any]) -> str:
+    """A key without what was found in it, and unlike those that are `taken`."""
+    done = redact(key, finders)
+    if not done.spans:
+        return key
+    counts.update(done.counts)
+    made, number = done.text, 1
+    while made in taken:
+        number += 1
+        made = f"{done.text} {number}"
+    return made
 
 
 def _search(text: str, finders: Sequence[Finder], label: str, walls: re.Pattern[str]) -> list[Span]:

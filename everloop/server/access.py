@@ -141,9 +141,15 @@ class Access:
         return key, in_address
 
     def cross(self, found: Mapping[bytes, bytes], rule: Rule | None) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers that let another site's page read the reply; none if it may not, or if there is no such page."""
+        """The headers that let another site's page read the reply; none if it may not, or if there is no such page.
+
+        Where publishable keys may call, a page that is not let in may read that too: a refusal is all it ever gets (see
+        `_check_site`), and its owner looks for the reason in the browser's console.
+        """
         given = found.get(b"origin")
-        if given is None or rule is None or not self._lets(given.decode("latin-1"), rule):
+        if given is None or rule is None or not rule.cross:
+            return ()
+        if "publishable" not in rule.roles and not self._lets(given.decode("latin-1"), rule):
             return ()
         return ((b"access-control-allow-origin", given), (b"vary", b"origin"),
                 (b"access-control-expose-headers", b"retry-after"))  # fmt: skip
@@ -156,7 +162,7 @@ class Access:
             return None
         rule = rules.get(found[_PREFLIGHT].decode("latin-1"))
         let = self.cross(found, rule)
-        if not let or rule is None:
+        if not let or rule is None or not self._lets(found[b"origin"].decode("latin-1"), rule):
             raise Forbidden(f"a page of {found.get(b'origin', b'nowhere').decode('latin-1')[:100]} may not call this")
         return (
             *let, (b"access-control-allow-methods", rule.method), (b"access-control-allow-headers", CROSS_HEADERS),

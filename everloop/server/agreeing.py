@@ -37,4 +37,4 @@ class Agreeing:
 
 
 def _told(held: Preferred) -> Reply:
-    return reply(ConsentHeld(held.allows, held.interactions, held.reviews))
+    return reply(ConsentHeld(held.allows, held.interactions, held.feedback, held.reviews))

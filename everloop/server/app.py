@@ -6,9 +6,10 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from importlib.metadata import version as installed
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from everloop.errors import InvalidInput
 from everloop.ids import now
@@ -63,6 +65,19 @@ _TAKEN = ((200, "All of it was known already, or every line of the batch was tak
           (202, "On disk, and held until its interaction comes."), (207, "Some lines were taken, others refused."),
           (422, "Nothing was taken."))  # fmt: skip
 _ANSWERED = ((200, "The answer; the interaction is on disk."),)
+
+
+class Application(Starlette):
+    """Starlette, which a request for a path without parameters passes by: its resource needs nothing of it."""
+
+    def __init__(self, exact: Mapping[str, ASGIApp], **more: Any):
+        super().__init__(**more)
+        self._exact = exact
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or begin and end."""
+        found = self._exact.get(scope["path"]) if scope["type"] == "http" else None
+        await (found or super().__call__)(scope, receive, send)
 
 
 def create_app(wheel: Wheel, *, worker: bool | Turner = True) -> Starlette:
@@ -115,7 +130,8 @@ def create_app(wheel: Wheel, *, worker: bool | Turner = True) -> Starlette:
         ))
         for path, found in by_path.items()
     ]  # fmt: skip
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: unknown})
+    exact = {route.path: route.app for route in routes if not route.param_convertors}
+    return Application(exact, routes=routes, lifespan=lifespan, exception_handlers={404: unknown})
 
 
 def dialects(wheel: Wheel, threads: Executor, version: str, gateway: Gateway) -> list[Operation]:

@@ -112,6 +112,7 @@ class ConsentHeld(Struct, frozen=True):
 
     allows: dict[str, bool]
     interactions: int  # of the past, that now allow less
+    feedback: int  # that they gave, on whatever interaction: the same
     reviews: int  # open reviews of theirs, that nobody is asked any more
 
 

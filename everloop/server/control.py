@@ -57,7 +57,7 @@ class Declaring:
         """One interaction."""
         found = self._wheel.interaction(call.params["id"])
         check_loop(call, found.loop)
-        return reply(found)
+        return reply(msgspec.structs.asdict(found))  # whole: somebody reads it
 
     def erase(self, call: Call) -> Reply:
         """Forget a person."""

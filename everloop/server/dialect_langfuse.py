@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from everloop.collect import build_interaction
-from everloop.collect.consent import stored
+from everloop.collect.consent import signalled, stored, under_gpc
 from everloop.collect.incoming import check_label, imported_label
 from everloop.errors import EverloopError, InvalidInput, NotFound, StoreError
 from everloop.ids import new_id, now
@@ -61,19 +61,19 @@ class Langfuse:
         """One score, or a list of them (from version 5 on)."""
         given = body_of(call)
         if not isinstance(given, list):
-            (state,) = await self._keep([given], call.key)
+            (state,) = await self._keep([given], call)
             if isinstance(state, EverloopError):
                 raise state
             return reply({"id": state})
         limited(given)
-        states = await self._keep(given, call.key)
+        states = await self._keep(given, call)
         errors = [state for state in states if isinstance(state, EverloopError)]
         if not errors:
             return reply({"message": "Accepted"}, 202)
         said = [{"message": one_line(error)} for error in errors]
         return reply({"accepted": len(states) - len(errors), "rejected": len(errors), "errors": said}, 207)
 
-    async def _keep(self, given: Sequence[Any], key: Key | None) -> list[str | EverloopError]:
+    async def _keep(self, given: Sequence[Any], call: Call) -> list[str | EverloopError]:
         """Keep scores: the id of each, or what is wrong with it. Raises the StoreError if nothing could be written."""
         out: list[str | EverloopError] = []
         said: list[tuple[Said, About]] = []
@@ -82,13 +82,13 @@ class Langfuse:
             try:
                 ids = langfuse.score_targets(one)
                 id = optional_text(one, "id") or new_id()
-                about = self._hearing.about(ids, key)
+                about = self._hearing.about(ids, call.key)
                 said.append((langfuse.score(one, f"langfuse.{id}", about.interaction, about.declared), about))
                 places.append(len(out))
                 out.append(id)
             except EverloopError as error:
                 out.append(error)
-        for place, state in zip(places, await self._hearing.keep(said), strict=True):
+        for place, state in zip(places, await self._hearing.keep(said, call), strict=True):
             if isinstance(state, StoreError):
                 raise state
             if isinstance(state, EverloopError):
@@ -115,11 +115,11 @@ class Langfuse:
                     events.append(event)
             except EverloopError as error:
                 failed.append((str(one.get("id") or "") if isinstance(one, dict) else "", error))
-        refused = await self._hearing.in_thread(self._observe, langfuse.merge(events), call.key) if events else {}
+        refused = await self._hearing.in_thread(self._observe, langfuse.merge(events), call) if events else {}
         for event in events:
             trouble = refused.get(event.body["id"])
             failed.append((event.id, trouble)) if trouble else done.append(event.id)
-        for event, state in zip(scores, await self._keep([event.body for event in scores], call.key), strict=True):
+        for event, state in zip(scores, await self._keep([event.body for event in scores], call), strict=True):
             failed.append((event.id, state)) if isinstance(state, EverloopError) else done.append(event.id)
         return reply({
             "successes": [{"id": id, "status": 201} for id in done],
@@ -127,7 +127,7 @@ class Langfuse:
                         "error": type(error).__name__} for id, error in failed],
         }, 207)  # fmt: skip
 
-    def _observe(self, merged: langfuse.Merged, key: Key | None) -> dict[str, EverloopError]:
+    def _observe(self, merged: langfuse.Merged, call: Call) -> dict[str, EverloopError]:
         """Write what traces and observations say (blocks); what is wrong, by the id of the trace or observation."""
         refused: dict[str, EverloopError] = {}
         if self._hearing.elsewhere(merged.others):
@@ -140,28 +140,28 @@ class Langfuse:
             if isinstance(trace_id, str):
                 about.setdefault(trace_id, []).append(id)
             try:
-                self._write(body, self._trace(trace_id, merged.traces), key)
+                self._write(body, self._trace(trace_id, merged.traces), call)
             except StoreError:
                 raise
             except EverloopError as error:
                 refused[id] = error
         for id, trace in merged.traces.items():
             try:
-                self._observe_trace(id, trace, about.get(id, []), key)
+                self._observe_trace(id, trace, about.get(id, []), call)
             except StoreError:
                 raise
             except EverloopError as error:
                 refused[id] = error
         return refused
 
-    def _observe_trace(self, id: str, trace: dict[str, Any], written: Sequence[str], key: Key | None) -> None:
+    def _observe_trace(self, id: str, trace: dict[str, Any], written: Sequence[str], call: Call) -> None:
         """What is said of a trace goes to its generations; without any, a trace that was asked something is one."""
         there = [one for one in self._hearing.records.find(Interaction, trace=id) if one.id != id]
         for one in there:
             if one.id not in written:
-                self._write({"id": one.id, "traceId": id}, trace, key)
+                self._write({"id": one.id, "traceId": id}, trace, call)
         if not there and (trace.get("input") is not None or self._hearing.records.get(Interaction, id)):
-            self._write({**trace, "traceId": id}, trace, key)
+            self._write({**trace, "traceId": id}, trace, call)
         with self._lock:
             remember(self._traces, {id: {**self._traces.get(id, {}), **trace}})
 
@@ -176,15 +176,17 @@ class Langfuse:
             found = {"userId": others[0].subject, "sessionId": others[0].session} if others else {}
         return {**found, "id": id}
 
-    def _write(self, body: Mapping[str, Any], trace: Mapping[str, Any], key: Key | None) -> None:
+    def _write(self, body: Mapping[str, Any], trace: Mapping[str, Any], call: Call) -> None:
         records = self._hearing.records
         known = records.get(Interaction, text_field(body, "id"))
         if known is not None:
-            bind(key, known.loop)
+            bind(call.key, known.loop)
             spec = self._hearing.wheel.get(known.loop).spec
         else:
-            spec = self._spec(body, trace, key)
+            spec = self._spec(body, trace, call.key)
         fields = langfuse.interaction(body, trace, None if known is None else _fields(known))
+        if signalled(call.header("sec-gpc")):  # what an earlier request may have granted, this one does not
+            fields["consent"] = under_gpc(None)
         made = build_interaction(spec, fields, self._hearing.wheel.door)
         if not stored(made):
             return
@@ -219,6 +221,8 @@ class Langfuse:
             records.delete(Interaction, [id])
         else:
             fields, answer = langfuse.dataset_item(given, id)
+            if signalled(call.header("sec-gpc")):
+                fields["consent"] = under_gpc(None)
             made = build_interaction(spec, fields, self._hearing.wheel.door)
             if answer is None:
                 records.delete(FeedbackFields, [f"{id}.label"])
@@ -271,5 +275,5 @@ def _fields(known: Interaction) -> dict[str, Any]:
     """What is stored of an interaction, as the fields it would be built from again."""
     fields: dict[str, Any] = msgspec.to_builtins(known)
     for name in ("loop", "redacted", "attachments"):
-        fields.pop(name)
+        fields.pop(name, None)  # what is as it is by default is left out
     return fields

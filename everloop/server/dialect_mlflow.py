@@ -45,7 +45,7 @@ class Mlflow:
         id = f"a-{new_id().replace('-', '')}"
         about = self._hearing.about(_targets(given, trace), call.key)
         fields = mlflow.feedback({"create_time": None, **given}, id, trace, about.interaction, about.declared)
-        (state,) = await self._hearing.keep([(fields, about)])
+        (state,) = await self._hearing.keep([(fields, about)], call)
         if isinstance(state, EverloopError):
             raise state
         if overrides is not None:  # kept in the new one's context; the old word no longer counts
@@ -64,7 +64,7 @@ class Mlflow:
         given = mlflow.merged(mlflow.shown_as(kept, id, why), body_of(call))
         about = self._hearing.about([kept.interaction], call.key)
         fields = mlflow.feedback(given, id, trace, about.interaction, about.declared)
-        state = self._hearing.overwrite(self._hearing.build(fields, about))
+        state = self._hearing.overwrite(self._hearing.build(fields, about, call))
         if isinstance(state, EverloopError):
             raise state
         return self._shown(trace, id, call)

@@ -40,7 +40,7 @@ class Phoenix:
         given = body_of(call)
         fields = phoenix.note(given, f"phoenix.{new_id()}")
         about = self._hearing.about([fields["interaction"]], call.key)
-        (state,) = await self._hearing.keep([([fields], about)])
+        (state,) = await self._hearing.keep([([fields], about)], call)
         if isinstance(state, EverloopError):
             raise state
         return reply({"data": {"id": fields["id"]}})
@@ -52,9 +52,9 @@ class Phoenix:
         for one in given:
             about = self._hearing.about([phoenix.about(one, target)], call.key)
             fields: Said = phoenix.feedback(one, target, about.interaction, about.declared)
-            self._hearing.build(fields, about)  # all of them are read before the first is written
+            self._hearing.build(fields, about, call)  # all of them are read before the first is written
             said.append((fields, about))
-        for state in await self._hearing.keep(said):
+        for state in await self._hearing.keep(said, call):
             if isinstance(state, EverloopError):
                 raise state
         # Phoenix answers without ids unless asked to wait; ours are durable by now either way.

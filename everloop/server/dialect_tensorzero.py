@@ -140,9 +140,9 @@ class TensorZero:
         fields = [{**one, "interaction": about.interaction}
                   for one in tensorzero.feedback(given, id, about.declared)]  # fmt: skip
         if said.dryrun or said.target.startswith(NOTHING_KEPT):
-            self._hearing.build(fields, about)
+            self._hearing.build(fields, about, call)
             return reply({"feedback_id": id})
-        (state,) = await self._hearing.keep([(fields, about)])
+        (state,) = await self._hearing.keep([(fields, about)], call)
         if isinstance(state, EverloopError):
             raise state
         return reply({"feedback_id": id})

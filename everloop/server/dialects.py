@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from everloop.collect.consent import stored
+from everloop.collect.consent import signalled, stored, under_gpc
 from everloop.collect.hearing import heard
 from everloop.errors import Conflict, EverloopError
 from everloop.interop.judgement import Declared
@@ -110,10 +110,10 @@ class Hearing:
             for id in spans:
                 self._awaited.pop(id, None)
 
-    async def keep(self, said: Sequence[tuple[Said, About]]) -> list[Receipt | EverloopError]:
+    async def keep(self, said: Sequence[tuple[Said, About]], call: Call) -> list[Receipt | EverloopError]:
         """Write each; how it went, in the same order. Raises the StoreError if the store failed for all of them."""
         out: list[Receipt | EverloopError] = []
-        groups = [self._built(fields, about) for fields, about in said]
+        groups = [self._built(fields, about, call) for fields, about in said]
         waiting = [
             None if isinstance(group, EverloopError) or not stored(group[0]) else self.commits.write(group)
             for group in groups
@@ -140,17 +140,19 @@ class Hearing:
                 out.append(result[0])
         return out
 
-    def build(self, fields: Said, about: About) -> list[Any]:
-        """The records of one judgement; InvalidInput for one that can't be."""
+    def build(self, fields: Said, about: About, call: Call) -> list[Any]:
+        """The records of one judgement that came with `call`; InvalidInput for one that can't be."""
         specs = self.specs
+        if signalled(call.header("sec-gpc")):
+            fields = [{**one, "consent": under_gpc(one.get("consent"))} for one in fields]
         spec, chat = specs.get(about.loop or ""), any(one.task == "chat" for one in specs.values())
         made = [heard(one, self.wheel.door, spec, about.known, chat) for one in fields]
         # Feedback that names its loop joins there alone: what a key of one loop says ahead reaches no other.
         return [msgspec.structs.replace(one, loop=about.only) for one in made] if about.only else made
 
-    def _built(self, fields: Said, about: About) -> list[Any] | EverloopError:
+    def _built(self, fields: Said, about: About, call: Call) -> list[Any] | EverloopError:
         try:
-            return self.build(fields, about)
+            return self.build(fields, about, call)
         except EverloopError as error:
             return error
 

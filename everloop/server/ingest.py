@@ -28,6 +28,7 @@ SLOW = 0.001  # seconds of computing from which a model answers in a thread
 BATCH = 2_000  # records handed to one group commit: a big batch must not keep the others waiting
 DECLARED_SECONDS = 0.25  # how long a change of labels or declared signals may take to be noticed
 NOTHING_LEARNED = "nothing learned yet: send labels or corrections"
+_LINES = NDJSON.decode()
 HELD = "held: its interaction has not arrived yet; it is joined when it comes"
 
 # An object a client sent, as the records to write: the first one is what the receipt is about.
@@ -98,12 +99,12 @@ class Ingest:
             check_label(label, spec.labels, spec.name)
             return [made, imported_label(made, label, split)]
 
-        return await self._take(call, build)
+        return await self._take(call, build, may_hold(call.body))
 
     async def feedback(self, call: Call) -> Reply:
         """Feedback of any kind on any loop, one or many."""
         build = self._opted_out_feedback if signalled(call.header("sec-gpc")) else self._feedback
-        return await self._take(call, restricted(build, call.key))
+        return await self._take(call, restricted(build, call.key), heavy=False)
 
     def _opted_out_feedback(self, given: dict[str, Any]) -> list[msgspec.Struct]:
         return self._feedback({**given, "consent": under_gpc(given.get("consent"))})
@@ -139,17 +140,17 @@ class Ingest:
             raise Conflict(f"interaction {asked.id!r} is there already with another input")
         return known
 
-    async def _take(self, call: Call, build: Build) -> Reply:
-        """One object, or one a line."""
-        if call.media != NDJSON.decode():
+    async def _take(self, call: Call, build: Build, heavy: bool) -> Reply:
+        """One object, or one a line; `heavy`: what they become is built in a thread."""
+        if call.media != _LINES:
             try:
                 given = msgspec.json.decode(call.body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 if not _several(call.body):
                     raise reason(error, call.body) from None
             else:
-                return await self._take_one(given, build, may_hold(call.body))
-        heavy = len(call.body) > LONG_BODY or may_hold(call.body)
+                return await self._take_one(given, build, heavy)
+        heavy = heavy or len(call.body) > LONG_BODY
         entries = await self._in_thread(_entries, call.body, build) if heavy else _entries(call.body, build)
         if not entries:
             raise BadRequest("the body is empty; send one JSON object, or one a line")

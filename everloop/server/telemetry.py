@@ -32,6 +32,7 @@ MOST_LOOPS = 100  # telemetry declares no loop where there are so many: a name t
 BATCH = 500  # records in one group commit
 UNNAMED = "telemetry"  # the loop of a service without a name
 RETRY_SECONDS = 5
+_MOST_FILES = 100  # of gzip, one behind the other in one body
 _REASONS = 3  # different ones that an answer lists
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 413: 8, 415: 3, 422: 3, 429: 8, 503: 14}  # HTTP's status as gRPC's
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # what zlib calls these encodings
@@ -159,7 +160,7 @@ class Telemetry:
         told = await self._write(made, came)
         if self._hearing.elsewhere(came.elsewhere):
             await self._hearing.in_thread(self._hearing.put_right, came.elsewhere)
-        told += await self._keep(came, call.key) if came.scores else []
+        told += await self._keep(came, call) if came.scores else []
         protobuf, json = format.answer(len(came.refused), _reasons(came.refused))
         became = [
             *filter(None, told),
@@ -262,11 +263,11 @@ class Telemetry:
         if known is not None and known.trace is None and known.loop == one.loop:
             self._hearing.records.replace(msgspec.structs.replace(known, trace=one.trace))
 
-    async def _keep(self, came: Came, key: Key | None) -> list[str]:
+    async def _keep(self, came: Came, call: Call) -> list[str]:
         """Write what was said of answers, as feedback."""
-        said = await self._hearing.in_thread(self._judged, came, key)
+        said = await self._hearing.in_thread(self._judged, came, call.key)
         told = []
-        for result in await self._hearing.keep(said):
+        for result in await self._hearing.keep(said, call):
             if isinstance(result, StoreError):
                 raise Unavailable(one_line(result)) from result
             if isinstance(result, EverloopError):
@@ -313,6 +314,8 @@ def inflated(body: bytes, coding: str, limit: int) -> bytes:
             raise BadRequest(f"the body is cut off: its {coding} has no end")
         out.append(part)
         body = inflating.unused_data
+        if len(out) > _MOST_FILES:  # each costs a copy of what is left
+            raise BadRequest(f"the body is more than {_MOST_FILES} files of {coding} in a row; send one")
     return b"".join(out)
 
 

@@ -9,7 +9,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -29,6 +29,7 @@ HTML = b"text/html; charset=utf-8"
 BODY_SECONDS = 30.0  # a client that sends nothing for so long in the middle of its body has gone
 BODY_RATE = 1_000  # and so has one that, after that time, has sent fewer bytes a second than this
 
+_MEDIA = {JSON: JSON.decode(), NDJSON: NDJSON.decode(), b"": ""}  # what nearly every client says
 _encoder = msgspec.json.Encoder()
 _FOLDERS = re.compile(r"(?<!\S)/(?:[^:]*/)?")  # of an absolute path, up to the name of the file
 _GUARD = (
@@ -89,14 +90,14 @@ class Call(NamedTuple):
     query: Mapping[str, str]
     media: str  # content type of the body, without its parameters, lower case
     body: bytes
-    headers: Sequence[tuple[bytes, bytes]] = ()  # as they came, names in lower case
+    headers: Mapping[bytes, bytes] = {}
     key: Key | None = None  # whose call it is; None: the installation has no keys
     peer: str = ""  # address at the other end of the connection: the client's, or that of a proxy
 
     def header(self, name: str) -> str:
-        """The first header of that name (lower case); empty without one."""
-        wanted = name.encode()
-        return next((value.decode("latin-1") for found, value in self.headers if found == wanted), "")
+        """The header of that name (lower case); empty without one."""
+        value = self.headers.get(name.encode())
+        return "" if value is None else value.decode("latin-1")
 
 
 class Reply(NamedTuple):
@@ -183,6 +184,10 @@ def problem(
     return reply(body, status)._replace(headers=headers)
 
 
+def _media(given: bytes) -> str:
+    return given.decode("latin-1").partition(";")[0].strip().lower()
+
+
 async def read_call(
     scope: Scope, receive: Receive, limit: int, found: Mapping[bytes, bytes], key: Key | None = None
 ) -> Call:  # fmt: skip
@@ -190,14 +195,14 @@ async def read_call(
 
     `found` is its headers by name.
     """
-    media = found.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    media = _MEDIA.get(given := found.get(b"content-type", b"")) or _media(given)
     body = b""
     if scope["method"] not in {"GET", "HEAD"}:
         length = found.get(b"content-length", b"")
         body = await _read_body(receive, limit, int(length) if length.isdigit() else 0)
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
     params, client = scope.get("path_params") or {}, scope.get("client")
-    return Call(scope["path"], params, query, media, body, scope["headers"], key, client[0] if client else "")
+    return Call(scope["path"], params, query, media, body, found, key, client[0] if client else "")
 
 
 async def _read_body(receive: Receive, limit: int, announced: int) -> bytes:

@@ -141,6 +141,12 @@ def test_what_is_masked_leaves_the_page_in_nothing(shop: Any, wheel: Wheel) -> N
     assert page.get_by_text("Ada Lovelace").is_visible(), "the page keeps what it showed"
 
 
+def test_an_answer_in_a_masked_part_is_masked_whole(shop: Any, wheel: Wheel) -> None:
+    page = shop(f"<div data-everloop-mask><p data-everloop=a>{ANSWER}</p></div>")
+    page.get_by_role("button", name="Correct it").click()
+    assert page.get_by_role("textbox", name="What should it say?").input_value() == "•••"
+
+
 def test_what_people_do_arrives_when_they_leave(shop: Any, wheel: Wheel) -> None:
     page = shop(f"<p data-everloop=a data-everloop-position=2>{ANSWER}</p><button data-everloop-retry=a>Again</button>")
     page.locator("p").click(click_count=3)

@@ -9,7 +9,7 @@ from everloop.collect import build_feedback, build_interaction
 from everloop.collect.consent import DEFAULT, PURPOSES, UNSTORED, agreed, purposes, stored, under_gpc
 from everloop.collect.leaving import leaving
 from everloop.errors import InvalidInput
-from everloop.types import Drop, FeedbackFields, Interaction, LoopSpec, Preference, Review
+from everloop.types import Comment, Drop, FeedbackFields, Interaction, LoopSpec, Preference, Review
 
 SPEC = LoopSpec(name="support")
 said = st.none() | st.lists(st.sampled_from(PURPOSES), max_size=4)
@@ -122,8 +122,8 @@ def test_taken_back_it_goes_out_of_the_past_and_stays_out(wheel):
     before = [it.id for batch in records.scan(Interaction, "support") for _, it in batch]
     records.replace(Review(id="r", loop="support", turn=1, interaction=mine[0].id, input="x", why="random"))
 
-    assert wheel.consent("ann", improve=False) == ({"improve": False}, 2, 1)
-    assert wheel.consent("ann") == ({"improve": False}, 0, 0)
+    assert wheel.consent("ann", improve=False) == ({"improve": False}, 2, 0, 1)
+    assert wheel.consent("ann") == ({"improve": False}, 0, 0, 0)
     assert wheel.interaction(mine[0].id).consent == ("service", "share")
     assert records.get(Review, "r").state == "skipped"
     assert [it.id for batch in records.scan(Interaction, "support") for _, it in batch] == before  # positions stay
@@ -136,9 +136,24 @@ def test_taken_back_it_goes_out_of_the_past_and_stays_out(wheel):
     assert wheel.consent("ann", improve=None, share=False).allows == {"share": False}
     assert taught(wheel, "where is card four", "card", subject="ann").consent == DEFAULT
     assert wheel.interaction(after.id).consent == ("service",)
-    assert wheel.consent("ann", share=True) == ({"share": True}, 0, 0)
+    assert wheel.consent("ann", share=True) == ({"share": True}, 0, 0, 0)
     assert loop.predict("x", subject="ann").consent == PURPOSES
     assert wheel.interaction(after.id).consent == ("service",)  # what is allowed later does not reach back
+
+
+def test_what_a_person_says_of_others_answers_is_theirs_too(wheel):
+    loop = wheel.loop("support", policy={"golden_share": 0.0})
+    asked = [loop.predict(text) for text in ("where is my card", "what is the rate", "raise my limit")]
+    loop.feedback(asked[0].id, correction="card", subject="ann")
+    wheel.store.records.put(Comment(id="h", interaction="later", at=1, value="x",
+                                    subject=wheel.door.pseudonyms.of("ann")))  # fmt: skip
+    assert wheel.consent("ann", improve=False) == ({"improve": False}, 0, 2, 0)
+    loop.feedback(asked[1].id, correction="rate", subject="ann")
+    loop.feedback(asked[2].id, correction="limit", subject="bob")
+    assert [one.consent for one in wheel.store.records.held()] == [("service", "share")]
+    loop.turn()
+    held = wheel.store.datasets.examples(wheel.store.datasets.log("support")[0].id)
+    assert [e.target for e in held] == ["limit"]
 
 
 def test_another_process_notices_a_first_refusal(tmp_path, wheel):

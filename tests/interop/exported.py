@@ -1,17 +1,13 @@
-"""Export requests in both encodings, from plain dicts."""
+"""Export requests in both encodings, from plain dicts; test_protobuf.py holds the one in protobuf to the real thing."""
 
 import base64
 import json
+import struct
 from typing import Any
-
-from google.protobuf.json_format import Parse
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 TRACE, SPAN, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "1111111111111111"
 START = 1_700_000_000_000_000_000
 ASKED = [{"role": "user", "parts": [{"type": "text", "content": "Where is my card?"}]}]
-_IDS = {"traceId", "spanId", "parentSpanId"}
 ANSWERED = [{"role": "assistant", "parts": [{"type": "text", "content": "On its way."}], "finish_reason": "stop"}]
 CHAT = {
     "gen_ai.operation.name": "chat",
@@ -80,18 +76,65 @@ def as_json(made: dict[str, Any]) -> bytes:
     return json.dumps(made).encode()
 
 
-def as_protobuf(made: dict[str, Any]) -> bytes:
-    """The same in protobuf, by protobuf's own reader of JSON (which wants ids in base64)."""
-    kind = ExportLogsServiceRequest if "resourceLogs" in made else ExportTraceServiceRequest
-    return Parse(json.dumps(_recoded(made)), kind(), ignore_unknown_fields=True).SerializeToString()
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*out, number))
 
 
-def _recoded(of: Any) -> Any:
-    if isinstance(of, list):
-        return [_recoded(one) for one in of]
-    if not isinstance(of, dict):
-        return of
-    return {
-        name: base64.b64encode(bytes.fromhex(one)).decode() if name in _IDS else _recoded(one)
-        for name, one in of.items()
-    }  # fmt: skip
+def field(number: int, body: bytes) -> bytes:
+    """A text, bytes or a message in a message."""
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+# JSON's names -> a field's number, and what it is: a message where it is a dict.
+ANY: dict[str, Any] = {
+    "stringValue": (1, "text"), "boolValue": (2, "whole"), "intValue": (3, "whole"), "doubleValue": (4, "double"),
+    "arrayValue": (5, {}), "kvlistValue": (6, {}), "bytesValue": (7, "base64"),
+}  # fmt: skip
+PAIR = {"key": (1, "text"), "value": (2, ANY)}
+ANY["arrayValue"][1]["values"], ANY["kvlistValue"][1]["values"] = (1, ANY), (1, PAIR)
+_SPAN = {
+    "traceId": (1, "hex"), "spanId": (2, "hex"), "parentSpanId": (4, "hex"), "name": (5, "text"), "kind": (6, "whole"),
+    "startTimeUnixNano": (7, "fixed"), "endTimeUnixNano": (8, "fixed"), "attributes": (9, PAIR),
+    "events": (11, {"timeUnixNano": (1, "fixed"), "name": (2, "text"), "attributes": (3, PAIR)}),
+    "status": (15, {"message": (2, "text"), "code": (3, "whole")}),
+}  # fmt: skip
+_LOG = {
+    "timeUnixNano": (1, "fixed"), "body": (5, ANY), "attributes": (6, PAIR), "traceId": (9, "hex"),
+    "spanId": (10, "hex"), "observedTimeUnixNano": (11, "fixed"), "eventName": (12, "text"),
+}  # fmt: skip
+_RESOURCE = (1, {"attributes": (1, PAIR)})
+REQUEST = {
+    "resourceSpans": (1, {"resource": _RESOURCE, "scopeSpans": (2, {"spans": (2, _SPAN)})}),
+    "resourceLogs": (1, {"resource": _RESOURCE, "scopeLogs": (2, {"logRecords": (2, _LOG)})}),
+}
+
+
+def as_protobuf(made: dict[str, Any], fields: dict[str, Any] = REQUEST) -> bytes:
+    """The same in protobuf; what `fields` does not know is left out."""
+    return b"".join(
+        _written(*fields[name], one)
+        for name, held in made.items()
+        if name in fields
+        for one in (held if isinstance(held, list) else [held])
+    )
+
+
+def _written(number: int, kind: Any, value: Any) -> bytes:
+    match kind:
+        case "whole":
+            return varint(number << 3) + varint(int(value) % 2**64)
+        case "fixed":
+            return varint(number << 3 | 1) + struct.pack("<Q", int(value))
+        case "double":
+            return varint(number << 3 | 1) + struct.pack("<d", value)
+        case "text":
+            return field(number, value.encode())
+        case "hex":
+            return field(number, bytes.fromhex(value))
+        case "base64":
+            return field(number, base64.b64decode(value))
+    return field(number, as_protobuf(value, kind))

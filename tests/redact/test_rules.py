@@ -106,7 +106,6 @@ def test_values() -> None:
         "messages": [{"role": "user", "content": "I am ada@example.org"}, None, True, 1.5, 12],
         "password": "lovelace", "phone": "9498777106", "order": "9498777106", "card": 4111111111111111,
         "at": 1694012345678, "text": "1234567 units", "reach": 123456789, "tel": 4155550100, "ssn": 123456789,
-        "ada@example.org": "kept",
     }  # fmt: skip
     done = redact_value(value)
     assert done.value == value | {
@@ -118,9 +117,18 @@ def test_values() -> None:
     assert value["card"] == 4111111111111111
 
 
+def test_keys_are_texts_too_and_nothing_under_them_is_lost() -> None:
+    value = {"ada@example.org": 1, "eve@example.org": {"4111 1111 1111 1111": [2]}, "role": "user", "a b": 3,
+             "ghp_" + "x1Y2" * 9: 4}  # fmt: skip
+    done = redact_value(value)
+    assert done.value == {"[email]": 1, "[email] 2": {"[card]": [2]}, "role": "user", "a b": 3, "[key]": 4}
+    assert done.counts == {"card": 1, "email": 2, "key": 1}
+    assert redact_value(done.value) == (done.value, {})
+
+
 JSON = st.recursive(
     TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["password", "a", "phone"]), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["password", "a", "phone"]) | TEXTS, inner),
     max_leaves=6,
 )
 

@@ -240,3 +240,30 @@ def test_a_key_of_one_loop_is_kept_to_it(wheel: Wheel, records: Records) -> None
 def test_unknown_dialect_paths_are_not_there(http: httpx.Client) -> None:
     assert http.get("/api/public/traces").status_code == 404
     assert http.get("/api/public/health").json()["status"] == "OK"
+
+
+def test_a_browser_that_opts_out_teaches_nothing_whoever_s_client_it_has(
+    http: httpx.Client, wheel: Wheel, records: Records
+) -> None:
+    logged(wheel)
+    http.headers["sec-gpc"] = "1"
+    assert score(http, id="s").is_success
+    one = {"span_id": SPAN, "name": "q", "annotator_kind": "HUMAN", "result": {"label": "good"}}
+    assert http.post("/v1/span_annotations", json={"data": [one]}).is_success
+    assert http.post("/v1/span_notes", json={"data": {"span_id": SPAN, "note": "so so"}}).is_success
+    assert http.post("/feedback", json={"metric_name": "good", "value": True, "inference_id": SPAN}).is_success
+    made = http.post(ASSESSMENTS, json=ASSESSED).json()["assessment"]
+    changed = {"assessment": {"feedback": {"value": False}}, "update_mask": "feedback"}
+    assert http.patch(f"{ASSESSMENTS}/{made['assessment_id']}", json=changed).is_success
+    assert [said.consent for said in feedback(records)] == [("service",)] * 5
+    stamp = "2026-01-01T00:00:00.000Z"
+    body = {"id": "g", "name": "support", "input": "where is my card", "output": "card"}
+    event = {"id": "e", "timestamp": stamp, "type": "generation-create", "body": body}
+    assert not http.post("/api/public/ingestion", json={"batch": [event]}).json()["errors"]
+    assert records.get(Interaction, "g").consent == ("service",)
+    item = {"id": "d", "datasetName": "support", "input": "x", "expectedOutput": "y"}
+    assert http.post("/api/public/dataset-items", json=item).is_success
+    assert records.get(Interaction, "langfuse.d").consent == ("service",)
+    del http.headers["sec-gpc"]
+    assert score(http, id="t").is_success
+    assert records.get(FeedbackFields, "langfuse.t").consent is None

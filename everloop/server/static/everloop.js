@@ -129,6 +129,7 @@
   };
   // The text of an element, without what is masked and without what somebody typed into it.
   const textOf = element => {
+    if (element.closest('[data-everloop-mask]')) return '•••';
     const copy = element.cloneNode(true);
     copy.querySelectorAll('[data-everloop-mask], input, textarea, select').forEach(part => part.replaceWith('•••'));
     return copy.textContent.trim();
@@ -173,7 +174,7 @@
       const rationale = reason.value.trim();
       feedback(id, 'correction', {value: now, seconds: Math.round((performance.now() - began) / 100) / 10,
         ...rationale && {rationale}});
-      if (!element.querySelector('[data-everloop-mask], input, textarea, select')) element.textContent = now;
+      if (before === element.textContent.trim()) element.textContent = now;
       close(words.thanks);
     }, onkeydown: event => { if (event.key === 'Escape') close(''); }},
     value, reason, make('button', {}, words.save), button(words.cancel, words.cancel, () => close('')));
@@ -246,7 +247,8 @@
       sheet.replaceSync(`.everloop{display:inline-flex;flex-wrap:wrap;gap:.4em;align-items:center;margin:.3em}
 form.everloop{display:flex;flex-direction:column;align-items:stretch;max-width:42em}
 .everloop button,.everloop input,.everloop textarea,.everloop select{font:inherit;min-height:2em;box-sizing:border-box}
-.everloop button[aria-pressed=true]{outline:2px solid}`);
+.everloop button[aria-pressed=true]{outline:2px solid}
+.everloop ::placeholder{color:inherit;opacity:.75}`);
       document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
     } catch { /* an old browser: it looks plain and works */ }
     recall();
