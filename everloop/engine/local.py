@@ -8,7 +8,6 @@ travels over the pipe between the two is pickled by this program for this progra
 import atexit
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +16,12 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from everloop.engine.interpreter import fresh
+
 A = TypeVar("A")
 B = TypeVar("B")
 
-_CODE = "import sys; from everloop.engine.local import work; work(*map(int, sys.argv[1:]))"
+_CODE = "from everloop.engine.local import work; work(*map(int, sys.argv[1:]))"
 _ONLY_IN_A_WORKER = "EVERLOOP_ENGINE_WORKER"
 # glibc gives arrays of this size and more back to the system at once, instead of keeping them for the next one.
 _TIDY = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "2"}
@@ -113,7 +114,7 @@ class _Worker:
         mark = {**_TIDY, _ONLY_IN_A_WORKER: "1"} if leaf else _TIDY
         try:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and code
-                [sys.executable, "-c", _CODE, str(theirs.fileno()), str(os.getpid())], pass_fds=[theirs.fileno()],
+                [*fresh(_CODE), str(theirs.fileno()), str(os.getpid())], pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, env={**os.environ, **mark}, start_new_session=True,
             )  # fmt: skip
         finally:

@@ -21,6 +21,9 @@ DEEPEST = 64  # levels of lists and objects
 _ROUNDS = 6
 _SHORT = 16  # characters up to which a key of letters, digits and underscores is not looked at
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
+# Words in which nothing was found, under what name: a chat says "role": "user" a million times a day.
+_plain_words: set[tuple[str, str]] = set()
+_MOST_WORDS, _LONGEST_WORD = 4_096, 12
 _NUMBERS = range(10**8, 10**19)  # whole numbers that may be a social security number, a phone or a card
 
 
@@ -96,9 +99,7 @@ def redact_value(value: Any, recognisers: Sequence[Finder] = BUILT_IN, *, contex
 
 def _walk(value: Any, finders: tuple[Finder, ...], context: str, counts: Counter[str], levels: int) -> Any:
     if isinstance(value, str):
-        done = redact(value, finders, context=context)
-        counts.update(done.counts)
-        return done.text
+        return _text(value, finders, context, counts)
     if isinstance(value, int) and value in _NUMBERS:
         done = redact(str(value), finders, context=context)
         counts.update(done.counts)
@@ -110,9 +111,11 @@ def _walk(value: Any, finders: tuple[Finder, ...], context: str, counts: Counter
     if isinstance(value, dict):
         out: dict[Any, Any] = {}
         for key, inner in value.items():
-            named = isinstance(key, str)
-            made = _key(key, finders, counts, out) if named and not _plain(key) else key
-            out[made] = _walk(inner, finders, key if named else context, counts, levels - 1)
+            made, says = key, key if isinstance(key, str) else context
+            if says is key and not _plain(key):
+                made = _key(key, finders, counts, out)
+                says = _walls_of(finders).sub(" ", made)  # a placeholder says nothing of what stands under it
+            out[made] = _walk(inner, finders, says, counts, levels - 1)
         return out
     return [_walk(inner, finders, context, counts, levels - 1) for inner in value]
 
@@ -133,6 +136,22 @@ def _key(key: str, finders: tuple[Finder, ...], counts: Counter[str], taken: dic
         number += 1
         made = f"{done.text} {number}"
     return made
+
+
+def _text(value: str, finders: tuple[Finder, ...], context: str, counts: Counter[str]) -> str:
+    if finders is BUILT_IN and (context, value) in _plain_words:
+        return value
+    done = redact(value, finders, context=context)
+    if done.counts:
+        counts.update(done.counts)
+    elif finders is BUILT_IN and _is_word(value) and len(_plain_words) < _MOST_WORDS:
+        _plain_words.add((context, value))
+    return done.text
+
+
+def _is_word(value: str) -> bool:
+    """One word in lower case: "user", "assistant", "stop". Nobody's name is written so."""
+    return len(value) <= _LONGEST_WORD and value.isascii() and value.isalpha() and value.islower()
 
 
 def _search(text: str, finders: Sequence[Finder], label: str, walls: re.Pattern[str]) -> list[Span]:

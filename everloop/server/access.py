@@ -186,10 +186,10 @@ class Access:
         return key
 
     def session(self, cookies: bytes) -> tuple[str, Key] | None:
-        """The session among cookies, and its key, if it is one and not over."""
+        """The session among cookies, and its key, if neither is over."""
         value = self._cookie({b"cookie": cookies})
         key = None if value is None else self._sessions.read(value, self._ring)
-        return None if value is None or key is None else (value, key)
+        return None if value is None or key is None or not usable(key, now()) else (value, key)
 
     def _address(self, scope: Scope, found: Mapping[bytes, bytes]) -> str:
         client = scope.get("client")

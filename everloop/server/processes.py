@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from everloop.engine.interpreter import fresh
 from everloop.errors import InvalidInput
 from everloop.settings import Settings
 
@@ -53,7 +54,7 @@ class _Child:
         self._begun = time.monotonic()
         # A session of its own: Ctrl-C reaches the parent alone, which then tells everybody.
         self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            fresh(_CODE), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             pass_fds=[self.part.listening], start_new_session=True,
         )  # fmt: skip
         assert self.process.stdin is not None

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from everloop.auditing import acting, entry
 from everloop.collect import build_interaction, may_hold
 from everloop.collect.consent import signalled, stored, under_gpc
 from everloop.errors import Conflict, EverloopError, InvalidInput, NotFound, StoreError, TooLarge, UserError
@@ -154,7 +155,7 @@ class Telemetry:
             came = self._read(call, format, only)
         specs = self._hearing.specs
         missing = {name for name, _ in came.interactions} - specs.keys()
-        declared = await self._hearing.in_thread(self._declare, missing) if missing else {}
+        declared = await self._hearing.in_thread(self._declare, missing, call.key) if missing else {}
         build = self._built, came, {**specs, **declared}, signalled(call.header("sec-gpc"))
         made = await self._hearing.in_thread(*build) if slow else build[0](*build[1:])
         told = await self._write(made, came)
@@ -194,7 +195,7 @@ class Telemetry:
                     came.refused.append(one_line(error))
         return came
 
-    def _declare(self, names: set[str]) -> dict[str, LoopSpec | UserError]:
+    def _declare(self, names: set[str], key: Key | None) -> dict[str, LoopSpec | UserError]:
         """The loops of these names, made where they are not there, or why they can't be."""
         found: dict[str, LoopSpec | UserError] = {}
         with self._declaring:
@@ -203,10 +204,16 @@ class Telemetry:
                 try:
                     if there is None and self._hearing.records.count(LoopSpec) >= MOST_LOOPS:
                         raise InvalidInput(f"no loop {name!r}; telemetry makes at most {MOST_LOOPS}: declare it first")
-                    found[name] = there or self._wheel.loop(name, task="chat").spec
+                    found[name] = there or self._made(name, key)
                 except UserError as error:
                     found[name] = error
         return found
+
+    def _made(self, name: str, key: Key | None) -> LoopSpec:
+        """A new loop, and that it was made by a first span."""
+        row = entry("open" if key is None else key.id, "telemetry.loop", target=name, loop=name)
+        with acting(self._hearing.records, row):
+            return self._wheel.loop(name, task="chat").spec
 
     def _built(self, came: Came, specs: dict[str, LoopSpec | UserError], opted_out: bool) -> list[Interaction]:
         """The interactions to write; why others are not is added to what was refused."""

@@ -14,6 +14,7 @@ import time
 
 import msgspec
 
+from everloop.engine.interpreter import fresh
 from everloop.server.worker import Worker
 from everloop.settings import Settings
 from everloop.wheel import open as open_wheel
@@ -82,7 +83,7 @@ class WorkerProcess:
                     return
                 # A session of its own: Ctrl-C reaches the parent alone, which then tells it.
                 process = self._process = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, start_new_session=True
+                    fresh(_CODE), stdin=subprocess.PIPE, start_new_session=True
                 )
                 with contextlib.suppress(BrokenPipeError):  # it died at once: its code says so below
                     assert process.stdin is not None

@@ -34,6 +34,13 @@ def fail(x):
     raise ValueError(f"no {x}")
 
 
+def test_what_stands_in_the_current_folder_is_not_run(tmp_path, monkeypatch):
+    for name in ("random", "signal", "threading", "everloop"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the current folder was run')")
+    monkeypatch.chdir(tmp_path)
+    assert apart(who, None) != os.getpid()
+
+
 def test_results_come_in_order():
     assert each(square, [3, 1, 2]) == [9, 1, 4]
     assert each(square, []) == []

@@ -277,7 +277,8 @@ def test_reviews_are_asked_once_and_settle_what_people_disagree_on(wheel):
     asked = [r.interaction for r in loop.records.find(Review, "support")]
     assert 0 < len(asked) <= 10
     for review in loop.reviews():
-        loop.annotate(review.id, "card")
+        note = loop.annotate(review.id, "card", rationale="write to ada@example.org")
+        assert note.rationale == "write to [email]", "what reviewers write is redacted, too"
     loop.turn()
     again = [r.interaction for r in loop.records.find(Review, "support")]
     assert len(again) == len(set(again))

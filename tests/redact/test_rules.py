@@ -121,8 +121,8 @@ def test_keys_are_texts_too_and_nothing_under_them_is_lost() -> None:
     value = {"ada@example.org": 1, "eve@example.org": {"4111 1111 1111 1111": [2]}, "role": "user", "a b": 3,
              "ghp_" + "x1Y2" * 9: 4}  # fmt: skip
     done = redact_value(value)
-    assert done.value == {"[email]": 1, "[email] 2": {"[card]": [2]}, "role": "user", "a b": 3, "[key]": 4}
-    assert done.counts == {"card": 1, "email": 2, "key": 1}
+    assert done.value == {"[email]": 1, "[email] 2": {"[card]": [2]}, "role": "user", "a b": 3, "[token]": 4}
+    assert done.counts == {"card": 1, "email": 2, "token": 1}
     assert redact_value(done.value) == (done.value, {})
 
 

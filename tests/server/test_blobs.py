@@ -171,10 +171,11 @@ def test_without_service_nothing_is_stored_and_feedback_is_ignored(http: httpx.C
 def test_consent_is_taken_back_over_http(http: httpx.Client, loop: str, wheel: Wheel) -> None:
     id = http.post("/v1/loops/support/predict", json={"input": "x", "subject": "ann"}).json()["id"]
     path = "/v1/subjects/ann/consent"
-    assert http.get(path).json() == {"allows": {}, "interactions": 0, "reviews": 0}
+    assert http.get(path).json() == {"allows": {}, "interactions": 0, "feedback": 0, "reviews": 0}
     assert http.put(path, json={"improve": False}).json() == {
         "allows": {"improve": False},
         "interactions": 1,
+        "feedback": 0,
         "reviews": 0,
     }
     assert consent_of(wheel, id) == ("service",)
