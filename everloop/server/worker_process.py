@@ -26,7 +26,11 @@ STEP_GRACE = 2.0  # seconds a stop waits for the step in hand, which any worker 
 KINDNESS = 5  # how much the serving process goes first where both want the same core
 _STEADY_SECONDS = 10.0  # one that lived for so long is started again at once
 _LONGEST_PAUSE = 10.0  # one that keeps dying waits longer each time, at most so long
-_CODE = "from everloop.server.worker_process import work; work()"
+# Ctrl-C reaches the whole group: the parent hears it and tells the worker.
+_CODE = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+    "from everloop.server.worker_process import work; work()"
+)
 
 
 class WorkerProcess:
@@ -81,16 +85,13 @@ class WorkerProcess:
             with self._pipe:
                 if self._stop.is_set():
                     return
-                # A session of its own: Ctrl-C reaches the parent alone, which then tells it.
-                process = self._process = subprocess.Popen(  # noqa: S603
-                    fresh(_CODE), stdin=subprocess.PIPE, start_new_session=True
-                )
+                process = self._process = subprocess.Popen(fresh(_CODE), stdin=subprocess.PIPE)  # noqa: S603
                 with contextlib.suppress(BrokenPipeError):  # it died at once: its code says so below
                     assert process.stdin is not None
                     process.stdin.write(msgspec.json.encode(self._settings) + b"\n")
                     process.stdin.flush()
             code = process.wait()
-            if self._stop.is_set():
+            if self._stop.wait(0.5):  # the whole group was told to end, and we hear of it later
                 return
             failures = 0 if time.monotonic() - begun > _STEADY_SECONDS else failures + 1
             pause = min(_LONGEST_PAUSE, 0.2 * 2.0**failures) if failures else 0.0
