@@ -28,6 +28,7 @@ from everloop.types import (
 
 _SAID = (Thumb, Rating, Correction, Demonstration, Intervention)  # what people say in use that can teach
 _FEW = 20  # below so many observations nothing is said
+_NO_MODEL = "a chat loop is answered by its variants: no model of its own has learned, so there is nothing to compare"
 
 
 def check(store: Store, spec: LoopSpec) -> Check:
@@ -68,6 +69,8 @@ def _signal(store: Store, spec: LoopSpec) -> Arrow:
 
 def _capability(store: Store, spec: LoopSpec) -> Arrow:
     claim = f"the signal improves {spec.capability}"
+    if spec.task == "chat":
+        return Arrow(claim=claim, verdict="inconclusive", evidence=_NO_MODEL)
     went = [r for r in store.records.find(Release, spec.name) if r.stage == "live" and r.model]
     # A loop that started from labels somebody brought began with its first model; another began by abstaining.
     brought = bool(store.records.find(Turn, spec.name, number=0))
@@ -102,6 +105,10 @@ def _outcome(store: Store, spec: LoopSpec) -> Arrow:
     claim = f"{spec.capability} moves {spec.outcome} {spec.goal}" if spec.outcome else "no outcome is declared"
     if not spec.outcome:
         return Arrow(claim=claim, verdict="inconclusive", evidence="declare one: outcome=…, goal=up or down")
+    if spec.task == "chat":
+        kinds = store.records.tally(FeedbackFields, spec.name, "kind")
+        n = kinds.get("outcome", 0)
+        return Arrow(claim=claim, verdict="inconclusive", n=n, evidence=f"{n} measured; {_NO_MODEL}")
     went = [r.model for r in store.records.find(Release, spec.name) if r.stage == "live" and r.model]
     values: dict[str | None, list[float]] = {}
     for batch in store.records.scan(FeedbackFields, spec.name):

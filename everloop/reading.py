@@ -1,8 +1,11 @@
 """What can be read of a loop: its turns, its curve, where it stands. Built from rows; nothing here writes."""
 
+from collections.abc import Iterable
+from statistics import median
+
 from everloop import deploy
 from everloop.errors import NotFound
-from everloop.report import Point, Status, TurnReport
+from everloop.report import Point, Status, TurnReport, VariantUse
 from everloop.stats import intervals
 from everloop.store import Store
 from everloop.types import (
@@ -13,7 +16,9 @@ from everloop.types import (
     Model,
     Release,
     Review,
+    Thumb,
     Turn,
+    Variant,
     Verdict,
 )
 
@@ -28,6 +33,7 @@ _DOING = {  # the steps of a turn, in their order
     "close": "closing the turn",
 }
 STEPS = tuple(_DOING)
+VARIANT_ROWS = 500  # interactions by which variants are compared
 
 
 def sentence(spec: LoopSpec) -> str:
@@ -63,8 +69,10 @@ def build(store: Store, turn: Turn, releases: list[Release]) -> TurnReport:
     until = [r for r in releases if turn.ended is None or r.at <= turn.ended]
     live = deploy.live(until)
     kept = made.get("examples", 0) + made.get("golden", 0)
+    spec = store.records.get(LoopSpec, turn.loop)
+    task = spec.task if spec else "classify"
     return TurnReport(
-        loop=turn.loop, turn=turn.number, state=turn.state, trigger=turn.trigger, started=turn.started,
+        loop=turn.loop, task=task, turn=turn.number, state=turn.state, trigger=turn.trigger, started=turn.started,
         ended=turn.ended, interactions=curated.get("interactions", 0), seen=curated.get("seen", 0),
         feedback=curated.get("feedback", 0), kept=kept,
         dropped={reason: n for reason, n in made.get("waterfall", curated.get("waterfall", ())) if n},
@@ -102,14 +110,49 @@ def status(store: Store, spec: LoopSpec) -> Status:
         step = next(s for s in STEPS if s not in {done.name for done in last.steps})
     measured = _measured(store, name, live.model if live else None)
     return Status(
-        loop=name, sentence=sentence(spec), live=live.model if live else None, live_since=live.at if live else None,
+        loop=name, task=spec.task, sentence=sentence(spec), live=live.model if live else None,
+        live_since=live.at if live else None,
         accuracy=measured.estimate if measured else None, accuracy_low=measured.low if measured else None,
         accuracy_high=measured.high if measured else None, accuracy_n=measured.n if measured else 0,
         interactions=records.count(Interaction, name), feedback=records.tally(FeedbackFields, name, "kind"),
         held=len(records.held()), reviews=records.count(Review, name, state="open"),
         turns=records.count(Turn, name, state="closed"), step=step,
-        waiting_for=_waiting(store, spec, last, step),
+        waiting_for=_waiting(store, spec, last, step), variants=variants(store, spec),
     )  # fmt: skip
+
+
+def variants(store: Store, spec: LoopSpec) -> tuple[VariantUse, ...]:
+    """How each of a loop's variants did in its newest interactions."""
+    if not spec.variants:
+        return ()
+    seen = store.records.find(Interaction, spec.name, newest=True, limit=VARIANT_ROWS)
+    thumbs: dict[str, list[bool]] = {}
+    for said in store.records.find(FeedbackFields, interaction=[it.id for it in seen]) if seen else ():
+        if isinstance(said, Thumb):
+            thumbs.setdefault(said.interaction, []).append(said.value == "up")
+    weights = sum(one.weight for one in spec.variants)
+    return tuple(_used(one, weights, seen, thumbs, spec.policy.level) for one in spec.variants)
+
+
+def _used(
+    one: Variant, weights: float, seen: list[Interaction], thumbs: dict[str, list[bool]], level: float
+) -> VariantUse:  # fmt: skip
+    gave = [it for it in seen if it.variant == one.name]
+    lost = sum(it.variant != one.name and it.context.get("assigned") == one.name for it in seen)
+    said = [up for it in gave for up in thumbs.get(it.id, ())]
+    liked = intervals.wilson(sum(said), len(said), level) if said else None
+    return VariantUse(
+        name=one.name, model=one.model, share=one.weight / weights if weights else 0.0, answers=len(gave),
+        failed=lost + sum(it.status != "complete" for it in gave), latency_ms=_middle(it.latency_ms for it in gave),
+        first_token_ms=_middle(it.first_token_ms for it in gave if it.first_token_ms is not None),
+        cost=sum(it.cost for it in gave), thumbs=len(said), up=liked.estimate if liked else None,
+        up_low=liked.low if liked else None, up_high=liked.high if liked else None,
+    )  # fmt: skip
+
+
+def _middle(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return median(found) if found else None
 
 
 def _measured(store: Store, loop: str, model: str | None) -> Point | None:

@@ -9,6 +9,7 @@ class TurnReport(Struct, frozen=True, kw_only=True):
     """One turn in numbers: what came in, what was kept, what was learned, what moved, what it cost."""
 
     loop: str
+    task: str  # classify; chat, which no model of the loop's own answers
     turn: int
     state: str  # open, closed
     trigger: str
@@ -37,6 +38,7 @@ class TurnReport(Struct, frozen=True, kw_only=True):
     def report(self) -> str:
         """The turn as plain text, one fact a line."""
         dropped = ", ".join(f"{n} {reason}" for reason, n in self.dropped.items() if n) or "nothing"
+        new = " (new)" if self.release is not None and self.release.stage == "live" else ""
         lines = [
             f"turn {self.turn} of {self.loop} ({self.state}, started by {self.trigger})",
             f"  came in   {self.interactions} interactions, {self.feedback} feedback",
@@ -45,8 +47,7 @@ class TurnReport(Struct, frozen=True, kw_only=True):
             f"  data      {self.examples} to train on, {self.golden} golden"
             + (f" (version {self.dataset_hash[:12]})" if self.dataset_hash else ""),
             f"  verdict   {self.verdict_line()}",
-            f"  live      {self.live or 'nothing: the loop abstains'}"
-            + (" (new)" if self.release is not None and self.release.stage == "live" else ""),
+            *([] if self.task == "chat" else [f"  live      {self.live or 'nothing: the loop abstains'}" + new]),
             f"  took      {self.seconds:.1f} s, cost {self.cost:.2f}"
             + "".join(f"; {step.name} {step.seconds:.1f}" for step in self.steps if step.seconds >= 0.05),
         ]
@@ -60,10 +61,28 @@ class TurnReport(Struct, frozen=True, kw_only=True):
         return f"none: {skipped}" if skipped else "none yet"
 
 
+class VariantUse(Struct, frozen=True, kw_only=True):
+    """How one variant did in the newest 500 interactions of its loop."""
+
+    name: str
+    model: str  # what its upstream calls it
+    share: float  # of the traffic, by its weight
+    answers: int  # that it gave
+    failed: int  # requests it was assigned and another variant, or nobody, answered; and answers that broke off
+    latency_ms: float | None  # until an answer was complete: the middle one
+    first_token_ms: float | None  # until a streamed one began: the middle one
+    cost: float  # of these answers, in the loop's currency
+    thumbs: int  # on them
+    up: float | None  # share of these that are up; None: there are none
+    up_low: float | None
+    up_high: float | None
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """Where a loop stands now."""
 
     loop: str
+    task: str  # classify, chat
     sentence: str  # "Usage generates …, which improves …, which drives …."
     live: str | None  # model id; None: the loop abstains
     live_since: int | None
@@ -78,6 +97,15 @@ class Status(Struct, frozen=True, kw_only=True):
     turns: int  # closed
     step: str | None  # step the open turn is at, or None
     waiting_for: str  # one sentence: what the loop waits for
+    variants: tuple[VariantUse, ...] = ()  # who answers, where it is not a model of the loop's own
+
+    def answered_by(self) -> str:
+        """Who answers now, in a few words."""
+        if self.live:
+            return self.live
+        if self.variants:
+            return f"{', '.join(variant.name for variant in self.variants)} (variants)"
+        return "nobody here: it has no variants" if self.task == "chat" else "nothing: the loop abstains"
 
 
 class Arrow(Struct, frozen=True, kw_only=True):
@@ -113,4 +141,4 @@ class Point(Struct, frozen=True, kw_only=True):
     live: bool  # whether this model went live
 
 
-__all__ = ["Arrow", "Check", "Point", "Status", "TurnReport"]
+__all__ = ["Arrow", "Check", "Point", "Status", "TurnReport", "VariantUse"]

@@ -255,8 +255,17 @@ class Loop(LoopReader):
         self._loading = threading.Lock()
 
     def answer(self, input: Input, **given: Any) -> Interaction:
-        """The live model's answer, not stored. `given` may be subject, session, context, id, consent, at."""
-        return collect.answer(self.spec, self.live(), {"input": input, **given}, self.wheel.door)
+        """The live model's answer, not stored. `given` may be subject, session, context, id, consent, at.
+
+        Raises InvalidInput for a chat loop: it has no model of its own.
+        """
+        spec = self.spec
+        if spec.task == "chat":
+            raise InvalidInput(
+                f"loop {self.name!r} is a chat loop, which its variants answer: ask it as an OpenAI client does, POST "
+                f'/v1/chat/completions with "model": "loop:{self.name}"'
+            )
+        return collect.answer(spec, self.live(), {"input": input, **given}, self.wheel.door)
 
     def predict(self, input: Input, **given: Any) -> Interaction:
         """Answer and store; durable on return. An id that was answered before gets the answer it got then.
@@ -295,7 +304,7 @@ class Loop(LoopReader):
             writes.append(it)
             if row.get("label") is not None:
                 check_label(row["label"], spec.labels, self.name)
-                writes.append(imported_label(it, row["label"], row.get("split")))
+                writes.append(imported_label(spec, it, row["label"], row.get("split"), self.wheel.door))
         if writes:
             self.records.put(*writes)
         return made

@@ -1,9 +1,11 @@
 """``everloop consent``: what a person allows their data to be used for, in the past and from now on."""
 
 import argparse
+from contextlib import nullcontext
 
+from everloop.auditing import noted
 from everloop.cli.console import Console
-from everloop.cli.home import opened
+from everloop.cli.home import acted, opened
 
 _WORDS = {"yes": True, "no": False, "default": None}
 
@@ -18,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Write it down, or print what was said so far."""
     said = {purpose: _WORDS[word] for purpose in ("improve", "share") if (word := getattr(args, purpose)) is not None}
-    with opened(args) as wheel:
+    with opened(args) as wheel, acted(wheel, "consent") if said else nullcontext():
         held = wheel.consent(args.subject, **said)
+        noted(detail=", ".join(said))
     console.document(held._asdict())
     told = ", ".join(f"{purpose} {'yes' if yes else 'no'}" for purpose, yes in held.allows.items())
     console.say(f"{args.subject}: {told or 'said nothing; the consent of each request counts'}")

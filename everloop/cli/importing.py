@@ -278,7 +278,7 @@ def _built(
                 continue
             yield made
             if piece.label is not None:
-                yield imported_label(made, piece.label, piece.split)
+                yield imported_label(spec, made, piece.label, piece.split, wheel.door)
         for fields in piece.feedback:
             given = {"source": "import", **fields}
             if made is not None:

@@ -86,6 +86,6 @@ def _imports(args: argparse.Namespace, wheel: Wheel, ignored: dict[str, None]) -
             made = build_interaction(spec, given, wheel.door)
             if not stored(made):
                 continue
-            yield Import(made, None if label is None else imported_label(made, label, split))
+            yield Import(made, None if label is None else imported_label(spec, made, label, split, wheel.door))
         except UserError as error:
             raise type(error)(f"{args.file}, line {row.line}: {error}") from None

@@ -26,7 +26,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         loop = wheel.get(args.loop)
         if args.rebuild is not None:
             return _rebuilt(loop, args.rebuild, console)
-        models, live = loop.models(), loop.status().live
+        status = loop.status()
+        models, live, chat, answered = loop.models(), status.live, status.task == "chat", status.answered_by()
         stages = {release.model: release.stage for release in loop.releases()}
         verdicts = {verdict.candidate: verdict for verdict in wheel.store.records.find(Verdict, loop.name)}
     if live is not None:
@@ -35,7 +36,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         {"model": model, "stage": stages.get(model.id), "verdict": verdicts.get(model.id)} for model in models
     ])  # fmt: skip
     if not models:
-        console.say(f"no model yet; {args.loop} learns its first one in a turn: everloop turn {args.loop}")
+        if chat:
+            console.say(f"a chat loop has no model of its own; {args.loop} is answered by {answered}")
+        else:
+            console.say(f"no model yet; {args.loop} learns its first one in a turn: everloop turn {args.loop}")
         return 0
     rows = [[m.id, m.turn, stages.get(m.id, "candidate"), _shown(verdicts.get(m.id))] for m in models]
     console.table(["model", "turn", "stage", "verdict"], rows)

@@ -11,6 +11,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 
@@ -36,7 +37,7 @@ Refuse = Callable[[int, str], None]  # what is done with a row that can't be rea
 
 
 def read_rows(path: Path, max_bytes: int, refuse: Refuse | None = None, *, any_form: bool = False) -> Iterator[Row]:
-    """The rows of a CSV (or TSV) with a header, or of a JSONL file; `max_bytes` is the most a line may hold.
+    """The rows of a CSV (or TSV, or parted by semicolons) with a header, or of JSONL; `max_bytes`: the most of a line.
 
     With `any_form` also of JSON (an array of objects, or one object), of Parquet, and of any of them gzipped (.gz).
     Raises InvalidInput that names the line for broken quoting, a missing cell, bad JSON, or bytes that are not UTF-8;
@@ -263,7 +264,10 @@ def _csv(
     lines: Iterator[str], path: Path, delimiter: str, max_bytes: int, refuse: Refuse | None
 ) -> Iterator[Row]:  # fmt: skip
     csv.field_size_limit(min(max_bytes, sys.maxsize))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    opening = next(lines, "")
+    if delimiter == "," and "," not in opening:  # where numbers have the comma, spreadsheets part by something else
+        delimiter = next((mark for mark in ";\t" if mark in opening), ",")
+    reader = csv.reader(chain([opening], lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         begun = reader.line_num + 1

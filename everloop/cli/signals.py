@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from everloop.cli.console import Console
-from everloop.cli.home import opened
+from everloop.cli.home import acted, opened
 from everloop.cli.status import moment
 from everloop.collect.monitoring import DAYS, SignalHealth, SignalsHealth
 from everloop.errors import InvalidInput, NotFound
@@ -28,7 +28,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with opened(args) as wheel:
         loop = wheel.get(args.loop)
         if args.declare is not None:
-            wheel.loop(args.loop, signals=_read(Path(args.declare)))
+            with acted(wheel, "signals", target=args.loop, loop=args.loop):
+                wheel.loop(args.loop, signals=_read(Path(args.declare)))
         found = loop.signals(args.days)
     console.document(found)
     _print(found, console)
@@ -67,8 +68,8 @@ def _print(found: SignalsHealth, console: Console) -> None:
     if found.derived:
         console.say("derived: " + ", ".join(f"{n:,} {rule}" for rule, n in sorted(found.derived.items())))
     if found.held:
-        console.say(f"{found.held:,} pieces of feedback wait for their interaction (all loops), the oldest for "
-                    f"{found.held_oldest or 0:,.0f} s")  # fmt: skip
+        many = "1 piece of feedback waits" if found.held == 1 else f"{found.held:,} pieces of feedback wait"
+        console.say(f"{many} for an interaction (all loops), the oldest for {found.held_oldest or 0:,.0f} s")
 
 
 def _remark(one: SignalHealth, console: Console) -> None:

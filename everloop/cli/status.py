@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from everloop.cli.console import Console
 from everloop.cli.home import chosen, opened
-from everloop.report import Status
+from everloop.reading import VARIANT_ROWS
+from everloop.report import Status, VariantUse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.table(
         ["loop", "accuracy", "interactions", "feedback", "reviews", "turns"],
         [
-            [s.loop, _measured(s) if s.live else "nothing is live", s.interactions, sum(s.feedback.values()), s.reviews,
+            [s.loop, _standing(s), s.interactions, sum(s.feedback.values()), s.reviews,
              s.turns]
             for s in found
         ],
@@ -44,7 +45,7 @@ def _in_full(status: Status, console: Console) -> None:
     console.say()
     since = f", since {moment(status.live_since)}" if status.live_since is not None else ""
     console.facts([
-        ("live", f"{status.live}{since}" if status.live else "nothing: the loop abstains"),
+        ("live" if status.live or status.task != "chat" else "answered by", f"{status.answered_by()}{since}"),
         ("accuracy", _measured(status)),
         ("interactions", status.interactions),
         ("feedback", ", ".join(f"{n:,} {kind}" for kind, n in sorted(status.feedback.items())) or "none"),
@@ -54,6 +55,24 @@ def _in_full(status: Status, console: Console) -> None:
         ("step", status.step),
         ("waiting for", status.waiting_for),
     ])  # fmt: skip
+    if status.variants:
+        console.say()
+        console.table(
+            ["variant", "model", "share", "answers", "failed", "ms", "first token", "cost", "thumbs up"],
+            [[v.name, v.model, v.share, v.answers, v.failed, v.latency_ms, v.first_token_ms, f"{v.cost:.6f}", _liked(v)]
+             for v in status.variants],
+            title=f"the newest {VARIANT_ROWS} interactions",
+        )  # fmt: skip
+
+
+def _standing(status: Status) -> str | None:
+    if status.live:
+        return _measured(status)
+    return "nothing is live" if status.task != "chat" and not status.variants else status.answered_by()
+
+
+def _liked(used: VariantUse) -> str | None:
+    return None if used.up is None else f"{used.up:.3f} {interval(used.up_low, used.up_high)} n={used.thumbs:,}"
 
 
 def _measured(status: Status) -> str | None:

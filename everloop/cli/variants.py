@@ -100,9 +100,9 @@ next: say who answers, any OpenAI-compatible API
     return f"""
 next:
   everloop up{home}
-then change the base_url of your OpenAI client, and nothing else:
+then give your OpenAI client this base_url, and the loop as its model:
   from openai import OpenAI
-  client = OpenAI(base_url="{base}/v1", api_key="…")
+  client = OpenAI(base_url="{base}/v1", api_key="none")
   answer = client.chat.completions.create(model="loop:{spec.name}", user="who asks",
                                           messages=[{{"role": "user", "content": "where is my card?"}}])
 the answer's id is what feedback speaks of:

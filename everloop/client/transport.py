@@ -1,5 +1,6 @@
 """How bytes get to the server and back. The library for it is loaded when the first bytes go, not on import."""
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -50,7 +51,11 @@ class Http:
     def __init__(self, url: str, key: str | None = None) -> None:
         if not url.startswith(("http://", "https://")) or not url.split("://")[1].strip("/"):
             raise InvalidInput(f"url {url!r}: must start with http:// or https:// and name a server")
+        key = (key or "").strip()  # a secret that comes from a file ends with a line
+        if not (key.isascii() and key.isprintable()):
+            raise InvalidInput("key: that can't be a key, it holds characters that are none of its")
         self._url = url.rstrip("/")
+        self._shown = re.sub(r"//[^/]*@", "//", self._url)  # a password in it is nothing for a log
         self._headers = {"user-agent": "everloop-client"} | ({"authorization": f"Bearer {key}"} if key else {})
         self.forget()
 
@@ -79,7 +84,7 @@ class Http:
         try:
             response = self._open().request(method, self._url + path, content=body, headers=headers, timeout=timeout)
         except Exception as error:  # httpx's own, and what sockets, TLS and bad URLs raise below it
-            raise Unreachable(f"{self._url}: {' '.join(str(error).split()) or type(error).__name__}") from None
+            raise Unreachable(f"{self._shown}: {' '.join(str(error).split()) or type(error).__name__}") from None
         found = response.headers
         said = found.get("everloop-time", "")
         clock = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None

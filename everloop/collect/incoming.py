@@ -17,10 +17,13 @@ from everloop.types import Attachment, Feedback, Input, Interaction, Label, Loop
 _KINDS = {kind.__struct_config__.tag: kind for kind in Feedback.__args__}
 _LABELLING = ("correction", "label", "demonstration", "intervention")
 # What people write in their own words.
-_WRITTEN = ("rationale", "note", "goal", "case", "steps", "outcome", "context", "fields")
+_WRITTEN = ("rationale", "note", "goal", "case", "steps", "outcome", "context", "fields", "hindsight_label", "trigger",
+            "reason_start", "reason_end", "context_type")  # fmt: skip
 _ALL_WRITTEN = (*_WRITTEN, "value")
-_TEXTS = ("input", "context")  # of an interaction; a label that a classifier chose is nobody's private data
-_CHAT_TEXTS = ("input", "context", "output", "message", "error")
+# Of an interaction. A label of a closed set is nobody's private data, and has to stay what it is. Names of sessions,
+# devices, items and models are names: what is joined by them must not change.
+_TEXTS = ("input", "context", "message", "error")
+_OPEN_TEXTS = (*_TEXTS, "output", "alternatives")
 _FEEDBACK_OWN = frozenset({"loop", "kind", "redacted", "diff", "distance"})
 _INTERACTION_OWN = frozenset({"redacted", "attachments"})
 _MAX_ID = 200
@@ -74,7 +77,7 @@ def build_interaction(spec: LoopSpec, given: Mapping[str, Any], door: Door) -> I
     _check_known(fields, Interaction)
     allows = door.preferences.of(fields.get("subject")) if door.preferences is not None else {}
     fields["consent"] = consent.agreed(fields.get("consent"), allows)
-    fields["redacted"] = door.clean(fields, _CHAT_TEXTS if spec.task == "chat" else _TEXTS)
+    fields["redacted"] = door.clean(fields, _TEXTS if spec.labels else _OPEN_TEXTS)
     if parts:
         _refer(fields, [part.attachment for part in parts], door)
     made: Interaction = _convert(fields, Interaction)
@@ -174,13 +177,18 @@ def check_input(value: Input, max_bytes: int) -> None:
         raise TooLarge(f"input is {size:,} bytes; the limit is {max_bytes:,} (EVERLOOP_MAX_INPUT_BYTES)")
 
 
-def imported_label(interaction: Interaction, value: str, split: str | None = None) -> Label:
-    """The label that came with a row of somebody's file; its id follows from the interaction's, so a retry is known."""
-    made: Label = _convert(
-        {"id": f"{interaction.id}.label", "interaction": interaction.id, "at": interaction.at, "value": value,
-         "source": "import", "split": split},
-        Label,
-    )  # fmt: skip
+def imported_label(
+    spec: LoopSpec, interaction: Interaction, value: str, split: str | None, door: Door
+) -> Label:  # fmt: skip
+    """The label that came with a row of somebody's file; its id follows from the interaction's, so a retry is known.
+
+    Private data is redacted from it, unless it is of a closed set.
+    """
+    fields = {"id": f"{interaction.id}.label", "interaction": interaction.id, "at": interaction.at, "value": value,
+              "source": "import", "split": split}  # fmt: skip
+    if not spec.labels and (redacted := door.clean(fields, ("value",))):
+        fields["redacted"] = redacted
+    made: Label = _convert(fields, Label)
     return made
 
 

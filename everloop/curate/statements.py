@@ -18,6 +18,8 @@ from everloop.types import (
 
 Kind = Literal["label", "correction", "demonstration", "intervention", "confirmed", "refuted"]
 
+# What makes a message more than its text; several choices are several answers, and nobody says which one was meant.
+_NOT_TEXT = ("tool_calls", "function_call", "refusal", "audio", "choices")
 _GOOD, _BAD = 0.75, 0.25  # a rating at or beyond these, as a share of its scale, confirms or refutes the answer
 
 
@@ -46,6 +48,7 @@ def statements(
 
 
 def _said(interaction: Interaction, item: Feedback) -> tuple[Kind, str] | None:
+    answer = _whole(interaction)
     match item:
         case Correction(value=value):
             return "correction", value
@@ -55,11 +58,18 @@ def _said(interaction: Interaction, item: Feedback) -> tuple[Kind, str] | None:
             return "demonstration", value
         case Intervention(reason=reason, hindsight_label=hindsight, value=value) if reason != "no_fault":
             return "intervention", hindsight or value
-        case Thumb(value=value) if interaction.output is not None:
-            return ("confirmed" if value == "up" else "refuted"), interaction.output
-        case Rating(value=value, scale=scale) if interaction.output is not None:
+        case Thumb(value=value) if answer is not None:
+            return ("confirmed" if value == "up" else "refuted"), answer
+        case Rating(value=value, scale=scale) if answer is not None:
             if value >= _GOOD * scale:
-                return "confirmed", interaction.output
+                return "confirmed", answer
             if value <= _BAD * scale:
-                return "refuted", interaction.output
+                return "refuted", answer
     return None
+
+
+def _whole(interaction: Interaction) -> str | None:
+    """The answer, where its text is all of it: one that broke off, or that calls a tool, is nothing to learn by heart,
+    however much somebody liked it."""
+    more = any((interaction.message or {}).get(name) for name in _NOT_TEXT)
+    return None if more or interaction.status != "complete" or not interaction.output else interaction.output

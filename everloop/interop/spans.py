@@ -59,6 +59,7 @@ class Reading(NamedTuple):
     service: str | None = None  # what emitted it
     skipped: str = ""  # what it was instead: nothing is wrong with it
     refused: str = ""  # what is wrong with it
+    ours: str = ""  # id that our own gateway may have given the answer: it has the messages, which this span has not
 
 
 class _Score(NamedTuple):
@@ -77,13 +78,13 @@ def read_spans(spans: Sequence[Span]) -> list[Reading]:
     A result is of the response it names, else of the call above it, else of its trace.
     """
     found = [_read(as_genai(span)) for span in spans]
-    ids = {r.span.id: r.interaction["id"] for r in found if r.interaction is not None}
+    ids = {r.span.id: r.interaction["id"] if r.interaction else r.ours for r in found if r.interaction or r.ours}
     of_response = {
         response: r.interaction["id"]
         for r in found
         if r.interaction is not None and isinstance(response := r.span.attributes.get("gen_ai.response.id"), str)
     }
-    elsewhere = {r.span.id for r in found if r.interaction is None and r.skipped}
+    elsewhere = {r.span.id for r in found if r.interaction is None and r.skipped and not r.ours}
     made = []
     for reading in found:
         said = []
@@ -135,6 +136,9 @@ def _read(span: Span) -> Reading:
     if theirs is not None:
         heard = _both(openinference.heard(span), heard)
     if not heard.messages:
+        response = told.get("gen_ai.response.id")
+        if isinstance(response, str) and is_ours(response):
+            return reading._replace(skipped="through-our-gateway", ours=response)
         return reading._replace(refused=NO_CONTENT)
     if not span.name and not heard.answers:  # a log record of a question, whose answer comes in another request
         return reading._replace(refused="log records that ask and do not answer: send them in one batch")

@@ -124,11 +124,11 @@ def create_app(wheel: Wheel, *, worker: bool | Turner = True) -> Starlette:
         by_path.setdefault(operation.path, []).append(operation)
     limit = wheel.settings.max_body_bytes
     routes = [
-        Route(path, Resource(
+        Route(path.replace("{subject}", "{subject:path}"), Resource(  # a person may be called "shop/42"
             found, [rule_of(op) for op in found], threads, found[0].limit or limit, pages.error, access,
             wheel.store.records,
         ))
-        for path, found in by_path.items()
+        for path, found in sorted(by_path.items(), key=lambda one: one[0].endswith("{subject}"))
     ]  # fmt: skip
     exact = {route.path: route.app for route in routes if not route.param_convertors}
     return Application(exact, routes=routes, lifespan=lifespan, exception_handlers={404: unknown})

@@ -17,6 +17,7 @@ from everloop.types import Variant
 
 T = TypeVar("T")
 AGAIN = frozenset({408, 409, 429})  # what may go better the next time; so may all from 500
+_NOT_HERE = frozenset({401, 402, 403, 404})  # wrong with what we know of this upstream, not with what is asked
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0  # seconds before the second try, doubling; a little less, by chance
 _MOST_ERROR = 1 << 20  # bytes of an upstream's error that are read
 _PASSED_BACK = (b"x-ratelimit-", b"retry-after")  # headers of the upstream that the client gets, by how they begin
@@ -40,22 +41,25 @@ class Refused(Exception):
 
 
 async def first(variants: Sequence[Variant], ask: Callable[[Variant], Awaitable[T]]) -> T:
-    """What the first of `variants` that answers says; raises the last one's Refused.
+    """What the first of `variants` that answers says; raises the last one's Refused, which then says why none did.
 
     An error that asking again can't mend is raised at once. A variant is given up when its retries or the seconds of
     its timeout are used, or when it asks for more patience than is left of them.
     """
     clock = asyncio.get_running_loop().time
     refused: Refused | None = None
+    why: dict[str, str] = {}
     for variant in variants:
         until = clock() + variant.timeout_s
         for tried in range(variant.retries + 1):
             try:
                 return await ask(variant)
             except Refused as error:
-                if not error.again:
-                    raise
                 refused = error
+                why[variant.name] = error.says
+                if not error.again:
+                    error.says = "; ".join(why.values())
+                    raise
             pause = refused.wait
             if pause is None:
                 pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**tried) * random.uniform(0.5, 1)  # noqa: S311
@@ -63,6 +67,7 @@ async def first(variants: Sequence[Variant], ask: Callable[[Variant], Awaitable[
                 break
             await asyncio.sleep(pause)
     assert refused is not None
+    refused.says = "; ".join(why.values())
     raise refused
 
 
@@ -85,7 +90,7 @@ async def post(upstreams: Upstreams, variant: Variant, path: str, body: bytes, c
         answer = await upstreams.ask(Target.of(variant.url), path, headers, body, silence=variant.timeout_s)
         if answer.status == 200:
             return answer
-        raise await _refusal(variant, answer)
+        raise await _refusal(variant, answer, keyed="authorization" in headers)
     except UpstreamFailed as error:
         raise failed(variant, error) from None
 
@@ -95,7 +100,7 @@ def failed(variant: Variant, error: UpstreamFailed) -> Refused:
     return Refused(variant.name, error.status, f"variant {variant.name!r}: {error}", again=True)
 
 
-async def _refusal(variant: Variant, answer: Answer) -> Refused:
+async def _refusal(variant: Variant, answer: Answer, *, keyed: bool) -> Refused:
     raw = await answer.read(_MOST_ERROR)
     said: Any = None
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -106,9 +111,13 @@ async def _refusal(variant: Variant, answer: Answer) -> Refused:
         where = answer.headers.get(b"location", b"").decode("latin-1")[:200]
         return Refused(variant.name, 502, f"variant {variant.name!r} answered {status} {where}, not an answer; its url "
                        "should be that of the API itself", again=True, wait=1e9)  # fmt: skip
+    if status == 401 and not keyed:
+        return Refused(variant.name, 502, f"{says} (it was asked without a key: say in its key_env which variable of "
+                       "the server's environment holds one)", again=True, wait=1e9)  # fmt: skip
+    wait = 1e9 if status in _NOT_HERE else _wait(answer.headers)
     return Refused(
-        variant.name, status, says, again=status in AGAIN or status >= 500, body=raw if said else None,
-        headers=passed_back(answer.headers), wait=_wait(answer.headers),
+        variant.name, status, says, again=status in AGAIN | _NOT_HERE or status >= 500, body=raw if said else None,
+        headers=passed_back(answer.headers), wait=wait,
     )  # fmt: skip
 
 

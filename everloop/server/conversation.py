@@ -14,6 +14,7 @@ _LONGEST = 12_000  # bytes of one block, escaped
 _NUMBERS = 24  # of a vector
 _TURNS = 200  # of a conversation; the middle is left out
 _DEEPEST = 64
+PARAMETERS = "asked with"
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", "model"})
 
 
@@ -63,9 +64,10 @@ def asked(given: Input, budget: Budget) -> list[Said]:
         shown = ", ".join(f"{x:g}" for x in given[:_NUMBERS])
         more = f", … ({len(given):,} numbers)" if len(given) > _NUMBERS else ""
         return [Said("", [Block("data", shown + more)])]
-    messages = next((given[one] for one in ("messages", "input") if _conversation(given.get(one))), None)
-    if messages is None:
+    place = next((one for one in ("messages", "input") if _conversation(given.get(one))), None)
+    if place is None:
         return [Said("", [*_attached(given), budget.text("data", _plain(given))])]
+    messages = given[place]
     system = given.get("system")
     said = [Said("system", list(_content(system, budget)))] if system else []
     middle = len(messages) - _TURNS
@@ -74,6 +76,10 @@ def asked(given: Input, budget: Budget) -> list[Said]:
             said.append(Said("", [Block("data", f"{middle:,} messages in between are not shown", True)]))
         if middle <= 0 or not _TURNS // 2 <= at < _TURNS // 2 + middle:
             said.append(_said(message, budget))
+    # What is said is of more use than how it was asked for, so that comes last.
+    rest = {key: value for key, value in given.items() if key not in {place, "system"} and value is not None}
+    if rest:
+        said.append(Said(PARAMETERS, [budget.text("data", _plain(rest), most=4_000)]))
     return said
 
 

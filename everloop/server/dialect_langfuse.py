@@ -30,9 +30,8 @@ class Langfuse:
         self._version = version
         self._spans = spans
         self._lock = threading.Lock()
-        self._traces: OrderedDict[str, dict[str, Any]] = (
-            OrderedDict()
-        )  # what was said of traces without a generation yet
+        # (the one loop of the key, trace) -> what was said of it, for generations that come later
+        self._traces: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
 
     def operations(self) -> list[Operation]:
         """Its rows of the table."""
@@ -140,7 +139,7 @@ class Langfuse:
             if isinstance(trace_id, str):
                 about.setdefault(trace_id, []).append(id)
             try:
-                self._write(body, self._trace(trace_id, merged.traces), call)
+                self._write(body, self._trace(trace_id, merged.traces, call.key), call)
             except StoreError:
                 raise
             except EverloopError as error:
@@ -163,16 +162,17 @@ class Langfuse:
         if not there and (trace.get("input") is not None or self._hearing.records.get(Interaction, id)):
             self._write({**trace, "traceId": id}, trace, call)
         with self._lock:
-            remember(self._traces, {id: {**self._traces.get(id, {}), **trace}})
+            name = (_only(call.key), id)
+            remember(self._traces, {name: {**self._traces.get(name, {}), **trace}})
 
-    def _trace(self, id: Any, traces: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-        """What is known of a trace, from this batch and those before it."""
+    def _trace(self, id: Any, traces: Mapping[str, dict[str, Any]], key: Key | None) -> dict[str, Any]:
+        """What is known of a trace, from this batch and those before it; for a key of one loop, from those of it."""
         if not isinstance(id, str):
             return {}
         with self._lock:
-            found = {**self._traces.get(id, {}), **traces.get(id, {})}
+            found = {**self._traces.get((_only(key), id), {}), **traces.get(id, {})}
         if not found:
-            others = self._hearing.records.find(Interaction, trace=id, newest=True, limit=1)
+            others = self._hearing.records.find(Interaction, _only(key) or None, trace=id, newest=True, limit=1)
             found = {"userId": others[0].subject, "sessionId": others[0].session} if others else {}
         return {**found, "id": id}
 
@@ -229,7 +229,7 @@ class Langfuse:
                 records.replace(made)
             else:
                 check_label(answer, spec.labels, spec.name)
-                records.replace(made, imported_label(made, answer, "golden"))
+                records.replace(made, imported_label(spec, made, answer, "golden", self._hearing.wheel.door))
         stamp, name = langfuse.stamp(now()), text_field(given, "datasetName", MAX_NAME)
         return reply({
             "id": own, "status": status, "input": given.get("input"), "expectedOutput": given.get("expectedOutput"),
@@ -269,6 +269,10 @@ class Langfuse:
     async def health(self, call: Call) -> Reply:
         """It answers."""
         return reply({"status": "OK", "version": self._version})
+
+
+def _only(key: Key | None) -> str:
+    return key.loop if key is not None else ""
 
 
 def _fields(known: Interaction) -> dict[str, Any]:

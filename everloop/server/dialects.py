@@ -199,7 +199,7 @@ def declared(specs: Any, labels: tuple[str, ...] = ()) -> Declared:
     return Declared(frozenset(names | {spec.outcome for spec in specs if spec.outcome}), labels)
 
 
-def remember(where: OrderedDict[str, Any], what: Mapping[str, Any]) -> None:
+def remember(where: OrderedDict[Any, Any], what: Mapping[Any, Any]) -> None:
     """Put `what` at the end; the oldest make room."""
     for id, value in what.items():
         where[id] = value

@@ -5,6 +5,7 @@ speak of. Embeddings pass through and are not stored: nobody says what they are 
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -32,6 +33,9 @@ from everloop.wheel import Wheel
 PREFIX = "loop:"
 SPEC_SECONDS = 0.25  # how long a change of what is declared may take to be noticed
 LEARNED_NOTHING = "nothing learned yet: this loop abstains until labels or corrections have taught it"
+
+# https://www.w3.org/TR/trace-context/#traceparent-header: a later version may add to its end.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -127,6 +131,8 @@ class Gateway:
         try:
             if consent.signalled(call.header("sec-gpc")):
                 asked = asked._replace(consent=consent.under_gpc(asked.consent))
+            if asked.trace is None:
+                asked = asked._replace(trace=trace_of(call.header("traceparent")))
             spec = self._spec(asked.model, call)
             if not spec.variants:
                 return await self._own_model(spec, asked)
@@ -221,7 +227,7 @@ class Gateway:
 
         def answer() -> Interaction:
             return loop.answer(text, subject=asked.subject, session=asked.session, context=asked.context,
-                               consent=asked.consent)  # fmt: skip
+                               consent=asked.consent, trace=asked.trace)  # fmt: skip
 
         made = await _in_thread(self._desk.threads, answer)
         if consent.stored(made):
@@ -237,6 +243,17 @@ class Gateway:
 
 async def _in_thread(threads: Executor, work: Callable[[], Interaction]) -> Interaction:
     return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def trace_of(traceparent: str) -> str | None:
+    """The trace that a request is part of, by W3C's Trace Context; None for what is no such header.
+
+    >>> trace_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    '0af7651916cd43dd8448eb211c80319c'
+    >>> trace_of("00-00000000000000000000000000000000-b7ad6b7169203331-01")
+    """
+    found = _TRACEPARENT.match(traceparent.strip())
+    return found[1] if found and found[1].strip("0") else None
 
 
 def _client_key(call: Call) -> str | None:

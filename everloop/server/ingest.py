@@ -97,7 +97,7 @@ class Ingest:
             if label is None:
                 return [made]
             check_label(label, spec.labels, spec.name)
-            return [made, imported_label(made, label, split)]
+            return [made, imported_label(spec, made, label, split, self._wheel.door)]
 
         return await self._take(call, build, may_hold(call.body))
 

@@ -10,7 +10,7 @@ from everloop.collect.consent import PURPOSES
 from everloop.curate.rules import BUILT_IN, reason
 from everloop.errors import InvalidInput, NotFound
 from everloop.server.bodies import Feedbacks
-from everloop.server.conversation import Block, Budget, answered, asked, attachment
+from everloop.server.conversation import PARAMETERS, Block, Budget, answered, asked, attachment
 from everloop.server.table import Operation
 from everloop.server.views import Pages
 from everloop.server.wire import Call, Reply, reply
@@ -33,6 +33,11 @@ _SAID = 100  # pieces of feedback on a page; the API has all of them
 _VERSIONS = 20
 _ATTACHED = 60
 _BYTES = {"input": 30_000, "answer": 15_000, "context": 4_000, "feedback": 24_000}  # of strangers' text on a page
+_BY = {
+    "session": "only this session's",
+    "subject": "only this person's, by their pseudonym",
+    "trace": "only this trace's",
+}
 _LATE = {
     "golden_unverified": "set aside for evaluation, and nobody has said yet what is right",
     "sealed": "the same as a sealed test row",
@@ -75,7 +80,7 @@ class InteractionPages:
             Operation("GET", "/v1/interactions/{id}/feedback", "All that was said of an interaction.", self.feedback,
                       Feedbacks, tag="collect", bound=True),
             Operation("GET", "/loops/{name}/interactions", "A loop's interactions, newest first.", self.newest,
-                      query=(("before", "position to go on from"),)),
+                      query=(("before", "position to go on from"), *((name, says) for name, says in _BY.items()))),
             Operation("GET", "/interactions/{id}", "One interaction.", self.interaction, bound=True),
         ]  # fmt: skip
 
@@ -85,16 +90,21 @@ class InteractionPages:
         return reply(Feedbacks(self._records.find(FeedbackFields, interaction=it.id)))  # type: ignore[arg-type]
 
     def newest(self, call: Call) -> Reply:
-        """A page of a loop's interactions."""
+        """A page of a loop's interactions, or the newest of one session, person or trace."""
         name = self._wheel.get(call.params["name"]).name
-        rows = self._before(name, _position(call.query.get("before", "")))
+        by = next(((field, call.query[field]) for field in _BY if call.query.get(field)), None)
+        if by is not None:
+            found = self._records.find(Interaction, name, newest=True, limit=_PAGE, **{by[0]: by[1]})
+            rows = [(0, it) for it in sorted(found, key=lambda it: (it.at, it.id), reverse=True)]
+        else:
+            rows = self._before(name, _position(call.query.get("before", "")))
         shown = [it for _, it in rows[:_PAGE]]
         said: dict[str, Counter[str]] = {it.id: Counter() for it in shown}
         for item in self._records.find(FeedbackFields, interaction=list(said)):
             said[item.interaction][str(item.__struct_config__.tag)] += 1
         return self._pages.render(
-            "interactions.html", loop_name=name, rows=[(it, _opening(it), said[it.id]) for it in shown],
-            older=rows[_PAGE - 1][0] if len(rows) > _PAGE else None, first="before" not in call.query,
+            "interactions.html", loop_name=name, rows=[(it, _opening(it), _answer(it), said[it.id]) for it in shown],
+            older=rows[_PAGE - 1][0] if len(rows) > _PAGE else None, first="before" not in call.query, by=by,
         )  # fmt: skip
 
     def _before(self, loop: str, before: int | None) -> list[tuple[int, Interaction]]:
@@ -175,10 +185,20 @@ def _told(item: Any, room: Budget) -> Told:
 
 def _opening(it: Interaction) -> str:
     """The first words of what was asked."""
-    said = asked(it.input, Budget(600))
+    said = [one for one in asked(it.input, Budget(600)) if one.role != PARAMETERS]
     last = next((one for one in reversed(said) if one.role in ("user", "") and one.blocks), said[-1] if said else None)
     words = " ".join(block.text or f"({block.kind})" for block in last.blocks) if last else ""
     return " ".join(words.split())[:120]
+
+
+def _answer(it: Interaction) -> str:
+    """The first words of the answer, or what it calls."""
+    said = answered(it, Budget(900))
+    words = " ".join(
+        f"calls {block.name}({block.text})" if block.kind == "call" else block.text or f"({block.kind})"
+        for block in (said.blocks if said else ())
+    )
+    return " ".join(words.split())[:160]
 
 
 def _field(name: str, value: Any) -> str:

@@ -4,6 +4,7 @@ The parent holds the listening socket, opens nothing else, and starts again whoe
 lost, for the socket stays. A child is a fresh interpreter; it ends when the parent does, however that ended.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -60,8 +61,9 @@ class _Child:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
-        self.process.stdin.write(msgspec.json.encode(self.part) + b"\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it died at once: its code says so when it is looked at
+            self.process.stdin.write(msgspec.json.encode(self.part) + b"\n")
+            self.process.stdin.flush()
 
     def look(self) -> None:
         """Note that it is ready; start another one if it died."""

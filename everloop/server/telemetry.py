@@ -20,7 +20,7 @@ from everloop.collect.consent import signalled, stored, under_gpc
 from everloop.errors import Conflict, EverloopError, InvalidInput, NotFound, StoreError, TooLarge, UserError
 from everloop.interop import otlp
 from everloop.interop.judgement import Judgement, feedback_of
-from everloop.interop.spans import Reading, is_ours, read_spans, summary
+from everloop.interop.spans import NO_CONTENT, Reading, is_ours, read_spans, summary
 from everloop.server.dialects import About, Hearing, Said, bind
 from everloop.server.table import Operation
 from everloop.server.wire import JSON, BadRequest, Call, Reply, one_line
@@ -92,7 +92,9 @@ class Came(NamedTuple):
     scores: list[Judgement]
     skipped: list[str]  # what each was instead
     refused: list[str]  # why
-    elsewhere: dict[str, str]  # spans that are no model's call -> their trace: an annotation of one is of its trace
+    elsewhere: dict[str, str]  # spans that are no interaction -> what an annotation of one is of: its trace, or the
+    # answer that our own gateway gave
+    ours: list[tuple[str, otlp.Span]]  # spans without messages, and the answer of our own gateway that each may be of
 
 
 class Telemetry:
@@ -158,7 +160,9 @@ class Telemetry:
         declared = await self._hearing.in_thread(self._declare, missing, call.key) if missing else {}
         build = self._built, came, {**specs, **declared}, signalled(call.header("sec-gpc"))
         made = await self._hearing.in_thread(*build) if slow else build[0](*build[1:])
-        told = await self._write(made, came)
+        told = await self._write(made, came, call.key)
+        if came.ours:
+            told += await self._hearing.in_thread(self._through_ours, came, call.key)
         if self._hearing.elsewhere(came.elsewhere):
             await self._hearing.in_thread(self._hearing.put_right, came.elsewhere)
         told += await self._keep(came, call) if came.scores else []
@@ -179,18 +183,24 @@ class Telemetry:
         if read is None:
             raise Unsupported(f"content type {call.media[:60]!r}: send {PROTOBUF} or application/json")
         body = inflated(call.body, call.header("content-encoding"), self._wheel.settings.max_body_bytes)
-        came = Came([], [], [], [], {})
+        came = Came([], [], [], [], {}, [])
         for reading in read_spans(read(body)):
             came.scores.extend(reading.scores)
             if reading.refused:
                 came.refused.append(reading.refused)
+            elif reading.ours:
+                came.ours.append((reading.ours, reading.span))
             elif reading.interaction is None:
                 came.elsewhere[reading.span.id] = reading.span.trace
                 if not reading.scores:
                     came.skipped.append(reading.skipped)
             else:
+                known = None
+                if reading.interaction["id"] != reading.span.id:  # an annotation of the span is of our own answer
+                    came.elsewhere[reading.span.id] = reading.interaction["id"]
+                    known = self._ours(reading.interaction["id"], call.key)
                 try:
-                    came.interactions.append((_loop_of(reading, only, call.key), reading))
+                    came.interactions.append((known.loop if known else _loop_of(reading, only, call.key), reading))
                 except UserError as error:
                     came.refused.append(one_line(error))
         return came
@@ -236,26 +246,26 @@ class Telemetry:
                 came.skipped.append("without-consent")
         return made
 
-    async def _write(self, made: list[Interaction], came: Came) -> list[str]:
+    async def _write(self, made: list[Interaction], came: Came, key: Key | None) -> list[str]:
         """Write them, and say of each whether it is new; Unavailable where the store can't."""
         told: list[str] = []
         for batch in _batches(made):
             try:
                 receipts = await self._hearing.commits.write(batch)
             except UserError:  # one is in conflict: each on its own, so that it costs only itself
-                told += await asyncio.gather(*(self._write_one(one, came) for one in batch))
+                told += await asyncio.gather(*(self._write_one(one, came, key) for one in batch))
             except StoreError as error:
                 raise Unavailable(one_line(error)) from error
             else:
                 told += [f"interactions {receipt}" for receipt in receipts]
         return told
 
-    async def _write_one(self, one: Interaction, came: Came) -> str:
+    async def _write_one(self, one: Interaction, came: Came, key: Key | None) -> str:
         try:
             return f"interactions {(await self._hearing.commits.write([one]))[0]}"
         except Conflict as error:
             if is_ours(one.id):
-                await self._hearing.in_thread(self._traced, one)
+                await self._hearing.in_thread(self._traced, one.id, one.trace, key)
                 return "interactions known"
             came.refused.append(one_line(error))
         except UserError as error:
@@ -264,11 +274,33 @@ class Telemetry:
             raise Unavailable(one_line(error)) from error
         return ""
 
-    def _traced(self, one: Interaction) -> None:
-        """Our own gateway has kept this answer already, and knows more of it; but for the trace it is part of."""
-        known = self._hearing.records.get(Interaction, one.id)
-        if known is not None and known.trace is None and known.loop == one.loop:
-            self._hearing.records.replace(msgspec.structs.replace(known, trace=one.trace))
+    def _traced(self, id: str, trace: str | None, key: Key | None) -> bool:
+        """Our own gateway has kept this answer already, and knows more of it; but for the trace it is part of.
+
+        Its loop is the one that was asked, whatever the service that asked calls itself. False if it is not there, or
+        of another loop than the key's.
+        """
+        if (known := self._ours(id, key)) is None:
+            return False
+        if known.trace is None:
+            self._hearing.records.replace(msgspec.structs.replace(known, trace=trace))
+        return True
+
+    def _ours(self, id: str, key: Key | None) -> Interaction | None:
+        """The answer of our own gateway, where the key may know of it."""
+        known = self._hearing.records.get(Interaction, id)
+        return known if known is not None and (key is None or key.loop in {"", known.loop}) else None
+
+    def _through_ours(self, came: Came, key: Key | None) -> list[str]:
+        """What became of spans that have no messages because our own gateway has them."""
+        told = []
+        for id, span in came.ours:
+            if self._traced(id, span.trace, key):
+                came.elsewhere[span.id] = id
+                told.append("interactions known")
+            else:
+                came.refused.append(NO_CONTENT)
+        return told
 
     async def _keep(self, came: Came, call: Call) -> list[str]:
         """Write what was said of answers, as feedback."""

@@ -14,6 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from everloop.errors import NotFound
+from everloop.reading import VARIANT_ROWS
 from everloop.report import Check, Point, TurnReport
 from everloop.server import charts, words
 from everloop.server.access import Access
@@ -90,6 +91,7 @@ class Pages:
             slices=next((v.slices for v in reversed(measured) if v.slices), ()),
             waiting=Counter(review.why for review in loop.reviews("open")) if status.reviews else {},
             sample=json.dumps("my card has not arrived"),
+            variant_rows=VARIANT_ROWS,
         )
 
     def turn(self, call: Call) -> Reply:

@@ -172,6 +172,7 @@ def failure(error: Exception, method: str, path: str, says: Says | None = None) 
     if isinstance(error, EverloopError):
         return problem(error.status, one_line(error), type(error).__name__, getattr(error, "headers", ()), says=says)
     reference = new_id()
+    path = re.sub("(?<=/subjects/).*", "…", path)  # people stay out of the log
     log.error("%s %s failed; reference %s", method, path, reference, exc_info=error)
     return problem(500, f"something went wrong here; the log has it under reference {reference}", "Internal", says=says)
 

@@ -23,7 +23,7 @@ log = logging.getLogger("everloop.worker")
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 STEP_GRACE = 2.0  # seconds a stop waits for the step in hand, which any worker can do again
-KINDNESS = 5  # how much the serving process goes first where both want the same core
+KINDNESS = 10  # how much the serving process goes first where both want the same core
 _STEADY_SECONDS = 10.0  # one that lived for so long is started again at once
 _LONGEST_PAUSE = 10.0  # one that keeps dying waits longer each time, at most so long
 # Ctrl-C reaches the whole group: the parent hears it and tells the worker.

@@ -55,7 +55,7 @@ def open_store(folder: Path | str) -> Store:
     folder = Path(folder)
     path = folder / FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what people said is for its owner alone
         prepare(path)
         blobs = FolderBlobs(folder / "blobs")
     except FileExistsError:

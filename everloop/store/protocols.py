@@ -45,8 +45,9 @@ class Records(Protocol):
         `at`, then position) of that trace that is complete, or the newest where none is, as far as this transaction
         sees; an interaction whose id is equal goes first. Held, it is joined when one of the trace arrives. Sent again
         under the name of the trace it is "known".
-        Times (`at`), loop, diff and distance of feedback do not count as content. A record that could not be read back
-        (a NaN where a number must be) raises InvalidInput at once; the future raises StoreFull when the disk is full.
+        Times (`at`), consent, and loop, diff and distance of feedback do not count as content. A record that could not
+        be read back (a NaN where a number must be) raises InvalidInput at once; the future raises StoreFull when the
+        disk is full.
         """
 
     def put(self, *records: Struct) -> list[Receipt]:

@@ -149,8 +149,10 @@ def _same_or_conflict(kind: Kind, id: str, old: Any, new: Any) -> None:
 def _content(kind: Kind, record: Any) -> Any:
     if kind.table == FEEDBACK.table:
         if isinstance(record, Correction):  # what was worked out from the answer was not said
-            return replace(record, at=0, loop=None, diff=None, distance=None)
-        return replace(record, at=0, loop=None)
+            return replace(record, at=0, loop=None, consent=None, diff=None, distance=None)
+        return replace(record, at=0, loop=None, consent=None)
+    if kind is INTERACTION:  # consent may have been taken back between two tries
+        return replace(record, at=0, consent=())
     return replace(record, at=0) if "at" in record.__struct_fields__ else record
 
 

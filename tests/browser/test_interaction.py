@@ -80,6 +80,13 @@ def filled(wheel: Wheel) -> Interaction:
     wheel.store.records.replace(Review(id="r1", loop="seen", turn=1, interaction=it.id, input="x", why="random"))
     loop.annotate("r1", "silence", annotator="eve", rationale=HOSTILE)
     loop.log("x" * 100_000, status="failed", error="the upstream did not answer", id="long")
+    url = "http://127.0.0.1:9/v1"
+    variants = [{"name": name, "url": url, "model": f"a-model-with-a-long-name-{name}"} for name in "ab"]
+    answered = wheel.loop("answered", task="chat", variants=variants)
+    for name in "ab":
+        one = answered.log({"messages": [{"role": "user", "content": "why? " * 30}]}, "because " * 30, variant=name,
+                           latency_ms=812.5, first_token_ms=90.0, cost=0.000123)  # fmt: skip
+        answered.feedback(one.id, thumb="up")
     return it
 
 
@@ -104,6 +111,17 @@ def test_it_fits_and_can_be_read(page: Any, seen: tuple[str, Interaction], which
         {"whole": f"/interactions/{seen[1].id}", "long": "/interactions/long"}.get(which, "/loops/seen/interactions")
     )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate(SMALL) == []
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("path", ["/loops/answered/interactions", "/loops/answered"])
+def test_what_was_answered_is_seen_without_scrolling_sideways(page: Any, path: str) -> None:
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    wide = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+    assert page.evaluate(wide) == 0
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate(SMALL) == []
     assert page.complaints == []

@@ -176,6 +176,27 @@ def test_nobody_who_asks_not_to_be_shared_is_watched(shop: Any, wheel: Wheel) ->
     assert [f.value for f in wheel.store.records.find(FeedbackFields, "shop")] == ["up"] == [f.value for f in found]
 
 
+def test_the_console_says_once_why_something_was_not_taken(shop: Any, wheel: Wheel) -> None:
+    wheel.loop("shop", labels=["sent", "lost"])
+    page = shop(f"<p data-everloop=a data-everloop-with='thumbs correct'>{ANSWER}</p>")
+    page.get_by_role("button", name="Correct it").click()
+    page.get_by_role("textbox", name="What should it say?").fill("something else")
+    page.get_by_role("textbox", name="What should it say?").press("Tab")
+    page.get_by_role("button", name="Good answer").click()
+    with page.expect_console_message(lambda one: "is not a label of loop 'shop'" in one.text):
+        page.get_by_role("button", name="Save").click()
+    assert [f.value for f in arrived(wheel, lambda f: len(f) >= 1)] == ["up"]
+
+
+def test_long_texts_of_any_script_arrive_in_parts_that_fit(shop: Any, wheel: Wheel) -> None:
+    page = shop(f"<p data-everloop=a data-everloop-with=thumbs>{ANSWER}</p>")
+    page.evaluate("for (let n = 0; n < 3; n++) Everloop.feedback('a', 'comment', {value: '語'.repeat(15000) + n})")
+    assert len(arrived(wheel, lambda f: len(f) >= 3)) == 3
+    page.evaluate("for (let n = 0; n < 3; n++) Everloop.feedback('a', 'comment', {value: '語'.repeat(6000) + n})")
+    page.goto("about:blank")
+    assert len(arrived(wheel, lambda f: len(f) >= 6)) == 6
+
+
 def test_without_a_network_it_waits_and_arrives_once(shop: Any, wheel: Wheel) -> None:
     page = shop(f"<p data-everloop=a>{ANSWER}</p>")
     page.context.set_offline(True)

@@ -268,3 +268,13 @@ def test_a_file_of_a_hundred_megabytes_takes_no_more_memory_than_a_small_one(sup
     large = resident(120_000)
     assert (tmp_path / name).stat().st_size > 90_000_000
     assert large < small + 40
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_csv_that_is_parted_by_something_else(support, home, tmp_path, mark):
+    """Where the comma is in the numbers, spreadsheets write semicolons."""
+    write(tmp_path / "a.csv", [mark.join(["question", "intent"]), mark.join(['"one, two"', "top_up"])])
+    assert support("import", "support", "a.csv").code == 0
+    (made,) = everything(home, Interaction)
+    assert made.input == "one, two"
+    assert [label.value for label in everything(home, Label)] == ["top_up"]

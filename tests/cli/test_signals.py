@@ -69,3 +69,11 @@ def test_a_file_that_is_no_list_of_signals(declared, tmp_path):
 def test_a_loop_without_signals_says_how_to_declare_them(run):
     run("init", "bare")
     assert "everloop signals bare --declare FILE" in run("signals", "bare").out
+
+
+def test_declaring_is_in_the_audit_log_and_derive_says_what_it_waits_for(declared, tmp_path):
+    (tmp_path / "a.json").write_text('[{"name": "click"}]')
+    assert declared("signals", "shop", "--declare", "a.json").code == 0
+    assert declared("audit", "--json").document[0]["action"] == "signals"
+    assert "abandoned.v1 30, retry.v1 10" in declared("derive", "shop").out
+    assert "retry.v1" not in declared("derive", "shop", "--rule", "copied.v1").out

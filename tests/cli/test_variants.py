@@ -77,3 +77,22 @@ def test_files_that_declare_nothing(run, tmp_path, text, says):
     assert ran.code != 0
     if "variants" in text:
         assert "variants" in run("init", "desk", "--declare", str(file), *A).mistake
+
+
+def test_what_a_chat_loop_is_told_of_itself(run):
+    """It has no model of its own: nothing of it abstains, waits to learn one, or is asked for an answer here."""
+    run("init", "desk", *A, "--variant", "name=b", "url=http://127.0.0.1:9/v1", "model=n", "weight=0")
+    said = run("init", "other", *A).out
+    said.partition('api_key="')[2].partition('"')[0].encode("ascii")  # it travels in a header as it stands
+    assert "answered by a, b" in run("models", "desk").out
+    assert "a, b (variants)" in run("status").out
+    full = run("status", "desk").out
+    assert "the newest 500 interactions" in full
+    turned = run("turn", "desk").out
+    assert "no model of its own" in run("check", "desk").out
+    assert "/v1/chat/completions" in run("predict", "desk", "hello").mistake
+    for out in (full, turned):
+        assert "abstains" not in out
+    assert run("status", "desk", "--json").document["interactions"] == 0
+    run("init", "told", "--task", "chat")
+    assert "nobody here: it has no variants" in run("status", "told").out

@@ -371,3 +371,17 @@ def test_implicit_is_bulk_and_can_be_told_otherwise(dictionary: Dictionary) -> N
         client.feedback("i", implicit="skip")
     assert len(dictionary.taken) == 1
     assert Implicit.__struct_config__.tag == "implicit"
+
+
+def test_no_secret_stands_in_what_is_said_of_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidInput, match="can't be a key") as caught:
+        Client("http://127.0.0.1:9", key="evl_secret\nx-admin: 1")
+    assert "evl_" not in str(caught.value)
+    with Client("http://ada:lovelace@127.0.0.1:9", key="evl_secret\n", loop="a", close_seconds=0) as client:
+        client.log("x", "y")
+        assert not client.flush(0.3)
+        assert client.stats().trouble
+    told = f"{client.stats().trouble} {caplog.text}"
+    assert "http://127.0.0.1:9" in told, "it was sent, and nobody was there"
+    assert "evl_" not in told
+    assert "lovelace" not in told

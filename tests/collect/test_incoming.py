@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.collect import Door, Pseudonyms, answer, build_feedback, build_interaction, parse_lines
+from everloop.collect.incoming import imported_label
 from everloop.errors import EverloopError, InvalidInput, StoreError, TooLarge
 from everloop.types import LoopSpec
 
@@ -159,6 +160,39 @@ def test_private_data_is_gone_before_anything_is_written():
     said = {"kind": "correction", "interaction": "i", "value": "card", "rationale": "ask ada@example.org"}
     made = build_feedback(said, DOOR, {"support": SPEC.labels}, "support")
     assert (made.value, made.rationale, made.redacted) == ("card", "ask [email]", {"email": 1})
+
+
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.mark.parametrize("task", ["classify", "chat"])
+def test_no_text_of_an_interaction_passes_as_it_is(task):
+    spec = LoopSpec(name="s", task=task)
+    given = {"input": CARD, "output": CARD, "message": {"content": CARD}, "error": CARD, "context": {"tag": CARD},
+             "alternatives": [{"value": CARD, "confidence": 0.1}]}  # fmt: skip
+    made = build_interaction(spec, given, DOOR)
+    assert "4111" not in msgspec.json.encode(made).decode()
+    assert made.redacted == {"card": 6}
+    assert made.alternatives[0].value == "[card]"
+    label = imported_label(spec, made, CARD, None, DOOR)
+    assert (label.value, label.redacted) == ("[card]", {"card": 1})
+
+
+def test_a_label_of_a_closed_set_stays_what_it_is():
+    spec = LoopSpec(name="s", labels=(CARD, "other"))
+    made = build_interaction(spec, {"input": "x", "output": CARD}, DOOR)
+    assert made.output == CARD == imported_label(spec, made, CARD, None, DOOR).value
+
+
+def test_no_text_of_feedback_passes_as_it_is():
+    for kind, fields in {
+        "intervention": ["value", "note", "trigger", "hindsight_label"],
+        "implicit": ["reason_start", "reason_end", "context_type"],
+        "demonstration": ["value", "case", "goal"],
+    }.items():
+        made = build_feedback({"interaction": "i", "kind": kind, "value": "x", **dict.fromkeys(fields, CARD)}, DOOR)
+        assert "4111" not in msgspec.json.encode(made).decode(), kind
+        assert made.redacted == {"card": len(fields)}
 
 
 def test_redaction_can_be_left_to_somebody_else_and_numbers_are_never_touched():

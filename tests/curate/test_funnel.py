@@ -161,3 +161,26 @@ def test_over_two_turns_nothing_is_lost_and_no_twin_straddles_the_split(stream, 
     for golden in sides["golden"]:
         for other in sides["train"]:
             assert jaccard(grams(str(golden.input)), grams(str(other.input))) < 0.6
+
+
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "look", "arguments": "{}"}}]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"output": "", "message": CALL},
+        {"output": "let me look", "message": CALL},
+        {"output": "it is on its w", "status": "partial"},
+        {"output": "one", "message": {"choices": [{"index": 0}, {"index": 1}]}},
+        {"output": ""},
+    ],
+)
+def test_an_answer_that_is_not_all_text_is_not_learned_because_it_was_liked(answer):
+    rows = [it("a", "where is my card", **answer), it("b", "and my phone", message={"reasoning_content": "hm"})]
+    liked = [Thumb(id=row.id, interaction=row.id, at=0, value="up") for row in rows]
+    funnel = run("l", 1, rows, known(*liked), NEVER_GOLDEN)
+    assert [(found.interaction, found.statements[0].value) for found in funnel.evidence] == [("b", "b")]
+    assert [found.interaction for found in funnel.pool] == ["a"]
+    corrected = run("l", 1, rows, known(*liked, correction("a", "tomorrow")), NEVER_GOLDEN)
+    assert {found.interaction for found in corrected.evidence} == {"a", "b"}  # what people write is whole

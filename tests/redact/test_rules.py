@@ -128,7 +128,9 @@ def test_keys_are_texts_too_and_nothing_under_them_is_lost() -> None:
 
 JSON = st.recursive(
     TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["password", "a", "phone"]) | TEXTS, inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["password", "a", "phone"]) | TEXTS, inner)
+    ),
     max_leaves=6,
 )
 

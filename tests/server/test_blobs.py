@@ -35,8 +35,8 @@ def test_an_image_in_an_input_comes_back_as_it_was(http: httpx.Client, loop: str
         lambda: http.post(f"/v1/loops/{loop}/interactions", json={"input": seen(PNG), "output": "a cat"}),
         lambda: http.post(f"/v1/loops/{loop}/interactions", content=json.dumps({"input": seen(PNG)}) + "\n",
                           headers={"content-type": "application/x-ndjson"}),
-        lambda: http.post(f"/v1/loops/{loop}/predict", json={"input": seen(PNG), "id": "mine"}),
-        lambda: http.post(f"/v1/loops/{loop}/predict", json={"input": seen(PNG), "id": "mine"}),  # a retry
+        lambda: http.post("/v1/loops/support/predict", json={"input": seen(PNG), "id": "mine"}),
+        lambda: http.post("/v1/loops/support/predict", json={"input": seen(PNG), "id": "mine"}),  # a retry
     ):  # fmt: skip
         made = send()
         assert made.status_code in (200, 201), made.text
@@ -46,7 +46,7 @@ def test_an_image_in_an_input_comes_back_as_it_was(http: httpx.Client, loop: str
         got = http.get(f"/v1/blobs/{part['hash']}")
         assert got.content == PNG
         assert got.headers["content-type"] == "image/png"
-    assert http.post(f"/v1/loops/{loop}/predict", json={"input": seen(b"other"), "id": "mine"}).status_code == 409
+    assert http.post("/v1/loops/support/predict", json={"input": seen(b"other"), "id": "mine"}).status_code == 409
 
 
 def test_bytes_are_sent_ahead_and_then_named(http: httpx.Client, loop: str) -> None:

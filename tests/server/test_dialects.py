@@ -267,3 +267,23 @@ def test_a_browser_that_opts_out_teaches_nothing_whoever_s_client_it_has(
     del http.headers["sec-gpc"]
     assert score(http, id="t").is_success
     assert records.get(FeedbackFields, "langfuse.t").consent is None
+
+
+def test_a_key_of_one_loop_is_told_nothing_of_a_trace_in_another(wheel: Wheel, records: Records) -> None:
+    wheel.loop("other")
+    stamp = "2026-01-01T00:00:00.000Z"
+
+    def event(kind: str, **body) -> dict:
+        return {"batch": [{"id": new_id(), "timestamp": stamp, "type": kind, "body": body}]}
+
+    mine, theirs = (create(records, "bot", "client", loop=name).secret for name in ("support", "other"))
+    with served(wheel) as http:
+        for secret, sent in (
+            (mine, event("trace-create", id="t", userId="ada", sessionId="s1", input="my PIN is lost")),
+            (mine, event("generation-create", id="g1", traceId="t", input="q", output="a")),
+            (theirs, event("generation-create", id="g2", traceId="t", output="b", input="q")),
+        ):
+            said = http.post("/api/public/ingestion", json=sent, headers={"authorization": f"Bearer {secret}"})
+            assert said.json()["errors"] == []
+    seen = {one.id: (one.loop, one.session, one.subject is None) for one in records.find(Interaction, id=["g1", "g2"])}
+    assert seen == {"g1": ("support", "s1", False), "g2": ("other", None, True)}

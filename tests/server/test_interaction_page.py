@@ -196,3 +196,20 @@ def test_what_is_not_there(http: httpx.Client, wheel: Wheel) -> None:
     for path in ("/interactions/nope", "/v1/interactions/nope/feedback", "/loops/nope/interactions"):
         assert http.get(path).status_code == 404
     assert wheel.store.records.count(Interaction) == 0
+
+
+def test_a_session_a_person_and_a_trace_each_have_their_own(http: httpx.Client, wheel: Wheel) -> None:
+    loop = wheel.loop("seen", task="chat")
+    odd = "s&1?<b>"
+    for number in range(3):
+        loop.log(f"question {number}", "a", session=odd if number else "other", subject=f"u{number}", trace="t1",
+                 id=f"i{number}", at=1_700_000_000_000 + number)  # fmt: skip
+    wheel.loop("elsewhere", task="chat").log("question 9", "a", session=odd)
+    links = {tag[1]["href"] for tag in Reader(page(http, "/interactions/i1")).tags if tag[0] == "a"}
+    found = {}
+    for field in ("session", "subject", "trace"):
+        (link,) = (str(href) for href in links if f"interactions?{field}=" in str(href))
+        text = page(http, link)
+        found[field] = [number for number in (9, 2, 1, 0) if f"question {number}" in text]
+    assert found == {"session": [2, 1], "subject": [1], "trace": [2, 1, 0]}
+    assert "There are none" in page(http, "/loops/seen/interactions?session=nobody")

@@ -24,7 +24,8 @@ def references(node: Any) -> Iterator[str]:
 def test_every_route_is_documented_and_every_reference_resolves(http: httpx.Client, wheel: Wheel) -> None:
     document = http.get("/openapi.json").json()
     assert document["openapi"] == "3.1.0"
-    routes = {route.path for route in create_app(wheel, worker=False).routes if isinstance(route, Route)}
+    app = create_app(wheel, worker=False)
+    routes = {route.path.replace(":path}", "}") for route in app.routes if isinstance(route, Route)}
     assert set(document["paths"]) == routes
     refs = set(references(document))
     assert len(refs) > 30

@@ -56,7 +56,7 @@ def test_the_page_says_what_is_there_and_what_is_not(http: httpx.Client, asked: 
     say(http, asked, kind="implicit", value="skip", fields={"why": "x"})
     say(http, "nowhere", kind="thumb", value="up")
     page = http.get("/loops/shop/signals").text
-    for words in ("skip", "contact", "can&#39;t tell yet", "1 pieces of feedback", "Nothing derived yet"):
+    for words in ("skip", "contact", "can&#39;t tell yet", "A piece of feedback", "Nothing derived yet"):
         assert words in page
     assert "/loops/shop/signals" in http.get("/loops/shop").text
 

@@ -16,7 +16,7 @@ from everloop import keys
 from everloop.errors import StoreFull
 from everloop.server import telemetry
 from everloop.settings import Settings
-from everloop.types import Comment, FeedbackFields, Interaction, Outcome, Thumb
+from everloop.types import Audit, Comment, FeedbackFields, Interaction, Outcome, Thumb
 from everloop.wheel import Wheel
 
 from ..interop import exported as ex
@@ -217,6 +217,45 @@ def test_what_our_gateway_kept_is_known_and_gets_its_trace(http: httpx.Client, w
     assert wheel.store.records.count(Interaction) == 1
 
 
+def test_a_service_of_another_name_that_asked_our_gateway(http: httpx.Client, wheel: Wheel) -> None:
+    """What the service calls itself is not the loop it asked: one interaction, found by its trace and by its span."""
+    ours = "0197f0d2-7a1b-7c3d-9e4f-0123456789ab"
+    wheel.loop("desk", task="chat").log({"messages": []}, "On its way.", id=ours)
+    answer = send(http, ex.span({**ex.CHAT, "gen_ai.response.id": ours}))
+    assert (refused(answer), answer.headers["x-everloop-taken"]) == ((0, ""), "interactions known 1")
+    assert one(wheel, ours).trace == ex.TRACE
+    assert [loop.name for loop in wheel.loops()] == ["desk"]
+    for name in (ex.TRACE, ex.SPAN):
+        said = {"span_id": name, "name": "ok", "annotator_kind": "HUMAN", "result": {"label": "up"}}
+        assert http.post("/v1/span_annotations", json={"data": [said]}).status_code == 200
+    assert {one.interaction for one in wheel.store.records.find(FeedbackFields)} == {ours}
+
+
+def test_a_span_without_messages_of_an_answer_that_our_gateway_gave(http: httpx.Client, wheel: Wheel) -> None:
+    """Exporters leave the messages out by default; where our gateway has them, nothing is missing."""
+    ours = "0197f0d2-7a1b-7c3d-9e4f-0123456789ab"
+    bare = {name: told for name, told in ex.CHAT.items() if not name.endswith(".messages")}
+    count, why = refused(send(http, ex.span({**bare, "gen_ai.response.id": ours})))  # some other service's id
+    assert (count, "without its messages" in why) == (1, True)
+    wheel.loop("desk", task="chat").log({"messages": []}, "On its way.", id=ours)
+    answer = send(http, ex.span({**bare, "gen_ai.response.id": ours}))
+    assert (refused(answer), answer.headers["x-everloop-taken"]) == ((0, ""), "interactions known 1")
+    assert one(wheel, ours).trace == ex.TRACE
+
+
+def test_a_key_of_one_loop_puts_no_trace_to_another_loops_answer(wheel: Wheel) -> None:
+    ours = "0197f0d2-7a1b-7c3d-9e4f-0123456789ab"
+    wheel.loop("mine", task="chat")
+    wheel.loop("other", task="chat").log({"messages": []}, "secret", id=ours)
+    _, secret = keys.create(wheel.store.records, "exporter", "client", loop="mine")
+    with served(wheel) as http:
+        http.headers["authorization"] = f"Bearer {secret}"
+        send(http, ex.span({**ex.CHAT, "gen_ai.response.id": ours}))
+        bare = {name: told for name, told in ex.CHAT.items() if not name.endswith(".messages")}
+        assert refused(send(http, ex.span({**bare, "gen_ai.response.id": ours})))[0] == 1
+    assert (one(wheel, ours).trace, one(wheel, ours).loop) == (None, "other")
+
+
 def test_an_evaluation_may_come_before_its_call(http: httpx.Client, wheel: Wheel) -> None:
     judged = {"gen_ai.evaluation.name": "a", "gen_ai.evaluation.score.value": 1}
     early = ex.span(judged, id="2" * 16, parent=ex.SPAN, name="gen_ai.evaluation.result")
@@ -297,3 +336,11 @@ def test_nothing_is_logged_that_a_client_wrote(http: httpx.Client, caplog: pytes
     with caplog.at_level(logging.DEBUG, logger="everloop"):
         http.post("/v1/traces", content=json.dumps({"resourceSpans": ["\x1b[2J"]}).encode(), headers=JSON)
     assert caplog.text == ""
+
+
+def test_a_loop_that_telemetry_makes_stands_in_the_audit_log(tmp_path: Any) -> None:
+    with everloop.open(tmp_path) as wheel, served(wheel) as http:
+        send(http, ex.span(ex.CHAT), service_name="brand-new")
+        send(http, ex.span(ex.CHAT, id="9" * 16), service_name="brand-new")
+        rows = [(row.by, row.action, row.loop) for row in wheel.store.records.find(Audit)]
+    assert rows == [("open", "telemetry.loop", "brand-new")]

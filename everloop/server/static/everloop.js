@@ -7,7 +7,8 @@
 
    data-everloop-with="thumbs correct implicit" chooses what an answer gets (this is the default), data-everloop-choices
    ="a|b|c" offers a list to correct it from, data-everloop-mask keeps a part of it out of everything that is sent.
-   The key must be publishable: it can only send feedback. The same from a program: Everloop.attach(element, {id, …}),
+   The key must be publishable: it can only send feedback, from the pages it was made for; the console says why it is
+   refused. A page with a content security policy allows the server in script-src and connect-src. The same from a program: Everloop.attach(element, {id, …}),
    Everloop.vote(element, [id, id]), Everloop.feedback(id, kind, fields), Everloop.init({…}), Everloop.flush(). */
 (() => {
   'use strict';
@@ -39,6 +40,15 @@
 
   const address = () => config.url + '/v1/feedback' + (config.key ? '?key=' + encodeURIComponent(config.key) : '');
   const body = events => events.map(e => JSON.stringify(e)).join('\n');
+  const bytes = events => new Blob([body(events)]).size;
+  const cut = events => {  // the first of them, as many as one request takes from a visitor, and one beacon
+    let n = 0, size = 0;
+    for (; n < events.length && n < 50; n++) {
+      size += bytes([events[n]]) + 1;
+      if (n && size > BEACON) break;
+    }
+    return events.splice(0, n);
+  };
   const later = ms => { clearTimeout(timer); timer = setTimeout(flush, ms); };
 
   function feedback(interaction, kind, fields) {
@@ -52,16 +62,17 @@
   async function flush() {
     clearTimeout(timer);
     if (!unsent.length || flying.length) return;
-    flying = unsent.splice(0, 50);
+    flying = cut(unsent);
     let again = false;
     try {
       // text/plain needs no permission asked first, which would cost another round trip.
       const answer = await fetch(address(), {method: 'POST', body: body(flying), headers: {'content-type': 'text/plain'},
-        credentials: 'omit', keepalive: body(flying).length < BEACON});
+        credentials: 'omit', keepalive: bytes(flying) < BEACON});
       again = answer.status === 408 || answer.status === 429 || answer.status > 499;
-      if (!again && !answer.ok && answer.status !== 422 && !told) {
+      if (!again && (!answer.ok || answer.status === 207) && !told) {  // some of it, or all
         told = true;
-        console.warn('everloop: feedback was refused: ' + (await answer.text()).slice(0, 300));
+        const why = (await answer.text()).split('\n').find(line => line.includes('"error"')) || answer.status;
+        console.warn('everloop: feedback was refused: ' + String(why).slice(0, 300));
       }
     } catch { again = true; }
     if (again) unsent = flying.concat(unsent).slice(-MOST);
@@ -76,12 +87,9 @@
     // What is on its way may not arrive once the page has gone: it goes again, and is known by its id.
     const rest = flying.concat(unsent);
     unsent = []; flying = [];
-    for (let i = 0; i < rest.length;) {
-      let n = i, size = 0;
-      while (n < rest.length && (n === i || size < BEACON)) size += body([rest[n++]]).length * 2;
-      const part = rest.slice(i, n);
+    while (rest.length) {
+      const part = cut(rest);
       if (!navigator.sendBeacon(address(), new Blob([body(part)], {type: 'text/plain'}))) unsent.push(...part);
-      i = n;
     }
     if (unsent.length) keep(); else forget();
   }
