@@ -251,6 +251,7 @@ class Loop(LoopReader):
         super().__init__(wheel, name)
         self._bench = Workbench(wheel.store, wheel.owner, wheel.settings.lease_seconds)
         self._turning = threading.Lock()
+        self._tending = threading.Lock()
         self._live: tuple[float, str | None, Live | None] = (-1.0, None, None)
         self._loading = threading.Lock()
 
@@ -355,7 +356,8 @@ class Loop(LoopReader):
 
     def tend(self) -> Tended:
         """Keep up to date what is kept beside the turn: diffs of corrections, silences, derived signals."""
-        return tend(self.records, self.spec, self.wheel.owner, self.wheel.settings.lease_seconds)
+        with self._tending:  # threads of one wheel are one owner: the first to end would take the lease from the others
+            return tend(self.records, self.spec, self.wheel.owner, self.wheel.settings.lease_seconds)
 
     def derive(self, *rules: str, told: Callable[[int], None] = lambda _: None) -> dict[str, int]:
         """Derive its signals anew over all its history, by `rules` or by all it has; how many there are of each."""
@@ -373,8 +375,9 @@ class Loop(LoopReader):
         A worker or another thread that is at it already is helped, not fought: each step is done by one of them, and
         no turn is begun beyond this one. `told` hears of the turn before each step.
         """
-        while self.tend().more:
-            pass
+        with suppress(LeaseLost):  # to a worker that goes on with it
+            while self.tend().more:
+                pass
         number = self._begun().number
         while (turn := open_turn(self.wheel.store, self.name)) is not None and turn.number == number:
             told(turn)

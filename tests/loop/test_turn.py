@@ -9,6 +9,7 @@ import pytest
 import everloop
 from everloop import train
 from everloop.cli import main
+from everloop.collect.tending import Tended
 from everloop.curate.inputs import fingerprint
 from everloop.curate.near_duplicates import grams, jaccard
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
@@ -366,6 +367,33 @@ def test_threads_that_turn_at_once_share_one_turn(wheel):
     assert [report.state for report in reports] == ["closed"] * 3
     assert all(turn.state == "closed" for turn in loop.records.find(Turn, "support"))
     assert sum(report.interactions for report in loop.reports()) == 90
+
+
+def test_threads_that_tend_at_once_do_not_take_the_lease_from_each_other(wheel, monkeypatch):
+    loop, meeting, met = wheel.loop("support"), threading.Barrier(2), []
+
+    def slow(*_):
+        try:
+            met.append(meeting.wait(0.2))
+        except threading.BrokenBarrierError:
+            meeting.reset()
+        return Tended()
+
+    monkeypatch.setattr("everloop.wheel.tend", slow)
+    threads = [threading.Thread(target=loop.tend) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert met == []
+
+
+def test_a_turn_goes_on_where_another_worker_has_taken_over_the_signals(wheel, monkeypatch):
+    def lost(*_):
+        raise LeaseLost("another worker has taken over")
+
+    monkeypatch.setattr("everloop.wheel.tend", lost)
+    assert wheel.loop("support").turn().state == "closed"
 
 
 def _until(loop, step):
