@@ -39,7 +39,7 @@ bench: $(VENV)/.core ## benchmarks/*.py, which rewrite benchmarks/RESULTS.md (ON
 # ---- what the targets above stand on
 
 quick: $(VENV)/.test chromium
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.test chromium
 	@$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ]  # 5: no slow test was chosen

@@ -16,7 +16,13 @@ SAYS = {
 }
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+QUICK = {"device.py"}
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=[] if path.name in QUICK else [pytest.mark.slow]) for path in EXAMPLES],
+    ids=lambda path: path.name,
+)  # fmt: skip
 def test_it_runs(path):
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from everloop.wheel import Wheel
 from ..server.conftest import HOSTILE, served
 from .test_pages import CONTRAST, SMALL
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 LENGTH = """() => new Promise((known, failed) => { const audio = document.querySelector('audio');

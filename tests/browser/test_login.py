@@ -12,7 +12,7 @@ from everloop.wheel import Wheel
 
 from ..server.conftest import served
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture

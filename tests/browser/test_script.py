@@ -15,7 +15,7 @@ from everloop.wheel import Wheel
 
 from ..server.conftest import served
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SCRIPT = Path(__file__).parents[2] / "everloop" / "server" / "static" / "everloop.js"
 ANSWER = "Your card was <b>sent</b> on Monday."
 

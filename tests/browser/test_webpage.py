@@ -15,7 +15,7 @@ import everloop
 from everloop.types import Correction, FeedbackFields, Implicit, Interaction, Thumb, Vote
 from everloop.wheel import Wheel
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "webpage.py"
 
 
