@@ -68,7 +68,7 @@ class Keyring:
 
         >>> made = new_key("bot", "client")
         >>> ring = Keyring([made.key])
-        >>> ring.find(made.secret) is made.key, ring.find(made.secret[:-1] + "x"), ring.find("")
+        >>> ring.find(made.secret) is made.key, ring.find(made.secret + "x"), ring.find("")
         (True, None, None)
         """
         if len(secret) != _SIZE or not secret.isascii():
