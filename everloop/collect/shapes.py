@@ -12,7 +12,8 @@ from everloop.types import Comment, Demonstration, Implicit, Intervention, Outco
 _MAX_NAME = 200  # characters of an implicit signal or an outcome's name
 _MAX_OTHERS = 100  # answers a vote compares
 _MAX_FIELDS, _MAX_FIELDS_BYTES = 64, 16_384  # of an implicit signal or outcome
-_LATEST = 253_402_300_799_999  # the end of the year 9999, in ms since 1970
+# The years 1 to 9999, in ms since 1970: a device without a clock of its own may well begin before that.
+_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_999
 
 # (field, least, most): inclusive, and finite.
 _RANGES: tuple[tuple[str, float, float], ...] = (
@@ -73,8 +74,8 @@ def check_shape(made: Any) -> None:
 
 def check_time(at: int) -> None:
     """Raise InvalidInput for a time that no clock shows; one that is merely wrong is taken, and counted as such."""
-    if not 0 <= at <= _LATEST:
-        raise InvalidInput(f"at {at}: must be milliseconds since 1970, up to the year 9999")
+    if not _EARLIEST <= at <= _LATEST:
+        raise InvalidInput(f"at {at}: must be milliseconds since 1970, in the years 1 to 9999")
 
 
 def _rating(made: Rating) -> None:

@@ -163,7 +163,7 @@ def live(folder: Path, inner: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -
         if rank == 1 and chance.random() < 0.5:
             event = interaction_event("desk", {"input": text, "at": at}, rank)
         else:
-            kind, value = [("correction", text), ("thumb", "up"), ("implicit", text)][rank]
+            kind, value = [("correction", text), ("thumb", "up"), ("comment", text)][rank]
             event = feedback_event(f"i{chance.randrange(99)}", kind, {"value": value, "at": at}, rank)
         made.add(event.id)
         spool.counts.add("entered")

@@ -25,8 +25,8 @@ def build(**said):
     ("said", "says"),
     [
         ({"kind": "thumb", "value": 1}, "value"),
-        ({"kind": "thumb", "value": "up", "at": -1}, "at -1: must be milliseconds since 1970"),
-        ({"kind": "thumb", "value": "up", "at": 10**17}, "year 9999"),
+        ({"kind": "thumb", "value": "up", "at": -(10**14)}, "must be milliseconds since 1970"),
+        ({"kind": "thumb", "value": "up", "at": 10**17}, "years 1 to 9999"),
         ({"kind": "thumb", "value": "up", "at": "2026-01-01"}, "at"),
         ({"kind": "rating", "value": math.nan}, "between 0 and its scale"),
         ({"kind": "rating", "value": 1, "scale": math.inf}, "scale"),
