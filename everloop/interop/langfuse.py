@@ -38,6 +38,7 @@ from everloop.interop.judgement import (
     shown,
     text_field,
 )
+from everloop.interop.times import time_of
 
 _SOURCES: dict[str, Source] = {"API": "user", "ANNOTATION": "reviewer", "EVAL": "system"}
 _TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")
@@ -269,19 +270,6 @@ def dataset_item(given: Any, id: str) -> tuple[dict[str, Any], str | None]:
             context[field] = value
     made = {"id": id, "input": _input(given["input"]), "context": context, "subject": person}
     return made, None if expected is None else _output(expected)
-
-
-def time_of(value: Any, field: str = "timestamp") -> int | None:
-    """ISO 8601 as milliseconds since 1970; a time without a zone is UTC."""
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise InvalidInput(f"{field}: expected a time as text, got {shown(value)}")
-    try:
-        made = datetime.fromisoformat(value)
-        return round((made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise InvalidInput(f"{field}: {value[:40]!r} is no time; use 2026-01-31T12:00:00Z") from None
 
 
 def stamp(at: int) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from everloop.errors import InvalidInput
-from everloop.interop.langfuse import time_of
 from everloop.interop.otlp import Span
+from everloop.interop.times import time_of
 
 _OBSERVATION = "langfuse.observation."
 _METADATA = ("langfuse.trace.metadata.", f"{_OBSERVATION}metadata.")

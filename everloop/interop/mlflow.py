@@ -28,6 +28,7 @@ from everloop.interop.judgement import (
     shown,
     text_field,
 )
+from everloop.interop.times import time_of
 from everloop.types import Comment, Correction, Feedback, Label, Outcome, Rating, Thumb
 
 _SOURCES: dict[str, Source] = {"HUMAN": "user", "LLM_JUDGE": "system", "AI_JUDGE": "system", "CODE": "system"}
@@ -111,7 +112,7 @@ def feedback(
     one = Judgement(
         id=id, interaction=interaction, name=text_field(given, "assessment_name", MAX_NAME), value="",
         context=context, source=_SOURCES[kind], rationale=optional_text(given, "rationale"),
-        scale=scale_of(metadata), at=_at(given.get("create_time")),
+        scale=scale_of(metadata), at=time_of(given.get("create_time"), "create_time"),
         subject=who if _SOURCES[kind] == "user" and who not in (None, "default") else person,
     )  # fmt: skip
     said = [name for name in ("feedback", "expectation") if given.get(name) is not None]
@@ -202,18 +203,6 @@ def _value(kept: Feedback) -> Any:
 
 def _stamp(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _at(value: Any) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise InvalidInput(f"create_time: expected a time as text, got {shown(value)}")
-    try:
-        made = datetime.fromisoformat(value)
-        return round((made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise InvalidInput(f"create_time: {value[:40]!r} is no time; use 2026-01-31T12:00:00Z") from None
 
 
 def says(status: int, message: str, kind: str) -> dict[str, Any]:

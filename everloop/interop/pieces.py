@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from everloop.errors import InvalidInput
-from everloop.interop.langfuse import time_of
+from everloop.interop.times import time_of
 
 _BITS = 27  # the map of rows seen takes 16 MB; of a million rows, under 1 % are held for repetitions that are none
 _SECONDS, _MILLIS, _MICROS = 10**11, 10**14, 10**17  # times since 1970 below these are in that unit
