@@ -10,6 +10,7 @@ CHROMIUM ?= /usr/bin/chromium
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt -e
 export PYTHONUNBUFFERED := 1
+unexport PYTHONDONTWRITEBYTECODE  # the tests start dozens of processes: each would compile everything again
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick slow lint up bench chromium format constraints clean
@@ -39,7 +40,7 @@ bench: $(VENV)/.core ## benchmarks/*.py, which rewrite benchmarks/RESULTS.md (ON
 # ---- what the targets above stand on
 
 quick: $(VENV)/.test chromium
-	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.test chromium
 	@$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ]  # 5: no slow test was chosen

@@ -2,6 +2,7 @@
 on a planted offender, so that a check that can't fail doesn't pass for one that does."""
 
 import ast
+import functools
 import re
 import shutil
 import statistics
@@ -34,8 +35,12 @@ SQL = re.compile(
 def sources(package: Path) -> Iterator[tuple[str, ast.Module, int]]:
     """Name from the package's parent, tree and number of lines of every module."""
     for path in sorted(package.rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        yield path.relative_to(package.parent).as_posix(), ast.parse(text), len(text.splitlines())
+        yield path.relative_to(package.parent).as_posix(), *parsed(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def parsed(text: str) -> tuple[ast.Module, int]:
+    return ast.parse(text), len(text.splitlines())
 
 
 def large_rooms(package: Path) -> list[str]:
@@ -106,8 +111,13 @@ def _first_party(node: ast.AST, package: str) -> bool:
     return isinstance(node, ast.ImportFrom) and (node.level > 0 or (node.module or "").split(".")[0] == package)
 
 
-def _called(node: ast.Call) -> str:
-    return ast.unparse(node.func)
+def _called(node: ast.AST) -> str:
+    """The dotted name of what is called, as far as it has one."""
+    if isinstance(node, ast.Call):
+        return _called(node.func)
+    if isinstance(node, ast.Attribute):
+        return f"{_called(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def executing_loads(package: Path) -> list[str]:

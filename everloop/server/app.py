@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import logging
 import signal
 import socket
@@ -157,8 +158,12 @@ def table(
     async def health(_: Call) -> Reply:
         return reply(bodies.Health("ok", version))
 
-    async def described(_: Call) -> Reply:
-        return reply(document)
+    @functools.cache
+    def document() -> dict[str, Any]:  # tens of milliseconds, which a start need not wait for
+        return openapi(made, version)
+
+    def described(_: Call) -> Reply:
+        return reply(document())
 
     made += [
         op("POST", "/v1/feedback", "Say what answers were worth: one object, or one a line.", ingest.feedback,
@@ -207,7 +212,6 @@ def table(
         op("GET", "/static/{file}", "The style sheet and the icon.", pages.static, media="*/*", public=True),
         *more,
     ]  # fmt: skip
-    document = openapi(made, version)
     return tuple(made)
 
 

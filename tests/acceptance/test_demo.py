@@ -35,6 +35,7 @@ def holds(result, share, seen=0.35):
         before = now
 
 
+@pytest.mark.slow
 def test_digits(tmp_path, capsys):
     result = demo(tmp_path)
     holds(result, 0.94)

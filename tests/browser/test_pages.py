@@ -39,7 +39,16 @@ SMALL = """() => [...document.querySelectorAll('body *')].filter(e => e.getClien
   return parseFloat(getComputedStyle(e).fontSize) * scale < 10; }).map(e => e.textContent.slice(0, 40))"""
 
 
-@pytest.fixture(params=[("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)], ids=lambda p: f"{p[0]}-{p[1]}")
+# The quick suite sees both themes and both widths once; the other two pairs are looked at among the slow ones.
+@pytest.fixture(
+    params=[
+        ("light", 1280),
+        ("dark", 360),
+        pytest.param(("dark", 1280), marks=pytest.mark.slow),
+        pytest.param(("light", 360), marks=pytest.mark.slow),
+    ],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
 def page(request: pytest.FixtureRequest, chromium: Any, address: str) -> Iterator[Any]:
     scheme, width = request.param
     context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, base_url=address)

@@ -30,7 +30,7 @@ def test_torn_at_every_byte(tail: bytes, tmp_path: Path) -> None:
         assert [held.event for held in segment.todo] == EVENTS[:whole]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damage_costs_what_it_hits_and_no_more(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(WHOLE) - 1))
@@ -46,7 +46,7 @@ def test_damage_costs_what_it_hits_and_no_more(data: st.DataObject) -> None:
     assert found == untouched
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=400))
 def test_rubbish_is_no_record(data: bytes) -> None:
     assert scan(data, 0).records == []

@@ -214,7 +214,7 @@ def fuzzed(tmp_path_factory):
 
 
 @given(value=st.dictionaries(st.sampled_from(["messages", "data", "blob", "media"]), json_values, max_size=3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_anything_is_taken_whole_or_refused_in_one_line(fuzzed, value):
     try:
         made = built(fuzzed, value)

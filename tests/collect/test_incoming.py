@@ -95,7 +95,7 @@ field_names = st.sampled_from(["kind", "interaction", "value", "id", "at", "subj
 
 
 @given(st.dictionaries(field_names | st.text(max_size=5), json_values | st.sampled_from(["thumb", "vote"])))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_garbage_is_refused_in_one_line_or_taken_whole(given_):
     for build in (lambda: build_feedback(given_, DOOR), lambda: build_interaction(SPEC, given_, DOOR)):
         try:

@@ -248,7 +248,7 @@ json_values = st.recursive(
      "value": st.sampled_from(["click", "this", 1, 2.5]) | json_values},
     optional=dict.fromkeys(("fields", "name", "position", "severity", "others", "other", "at"), json_values),
 ))  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_garbage_is_refused_in_one_line_or_can_be_read_back(records, said):
     try:
         made = take(records, **said)

@@ -52,15 +52,16 @@ def test_killed_at_random_instants_it_comes_to_the_same(tmp_path: Path) -> None:
         running = subprocess.Popen(
             [*command, str(tmp_path / "killed"), f"worker {kills}", *TIMES], stdout=subprocess.PIPE
         )  # fmt: skip
-        until = time.monotonic() + chance.uniform(0.3, 1.0 + kills * 0.1)
-        while running.poll() is None and time.monotonic() < until:
-            time.sleep(0.005)
-        if running.poll() is None:
-            running.kill()
-            kills += 1
+        assert running.stdout is not None
+        last = b""
+        for _ in range(chance.randint(1, 2 + kills)):  # so many steps are whole; in the next one it dies
+            last = running.stdout.readline()
+        time.sleep(chance.uniform(0.0, 0.02))
+        running.kill()
         out, _ = running.communicate()
-        if b"done" in out:
+        if b"done" in last + out:
             break
+        kills += 1
     straight, killed = content(tmp_path / "straight"), content(tmp_path / "killed")
     assert kills >= 2
     assert killed == straight

@@ -106,6 +106,7 @@ def running(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_goes_on_when_the_process_that_asked_is_gone(tmp_path, end):
     code = "import sys; from everloop.engine import apart; from tests.engine.test_local import endless_twice; "

@@ -35,7 +35,7 @@ def check(text: str, done: Redacted) -> None:
     assert done.counts == dict(Counter(span.name for span in done.spans))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(TEXTS, st.sampled_from(["", "password", "phone", "note"]))
 def test_twice_is_once_and_the_rest_is_untouched(text: str, context: str) -> None:
     done = redact(text, context=context)
@@ -48,13 +48,13 @@ def test_twice_is_once_and_the_rest_is_untouched(text: str, context: str) -> Non
 PLAIN = [finder._replace(needs=(), also=(), digits=0, word=0, before=None) for finder in BUILT_IN]  # type: ignore[attr-defined]
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(TEXTS, st.sampled_from(["", "password", "token", "note"]))
 def test_what_saves_time_changes_nothing(text: str, context: str) -> None:
     assert redact(text, context=context) == redact(text, PLAIN, context=context)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.text("ab[]x ", max_size=60),
     st.lists(

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ TOPICS = {
 }
 
 
+# What a client makes for itself reads every root certificate, for servers that speak none of it.
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 @contextmanager
 def served(wheel: Wheel, *, worker: bool = False) -> Iterator[httpx.Client]:
     listening = socket.socket()
@@ -38,7 +43,7 @@ def served(wheel: Wheel, *, worker: bool = False) -> Iterator[httpx.Client]:
         time.sleep(0.005)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
-        with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=address, timeout=30, trust_env=False, verify=PLAIN) as client:
             yield client
     finally:
         server.should_exit = True

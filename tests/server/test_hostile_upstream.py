@@ -10,6 +10,7 @@ import pytest
 
 from everloop.types import Interaction
 from everloop.wheel import Wheel
+from tests.server.conftest import PLAIN
 from tests.server.test_garbage import really_served
 
 WHOLE = json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [
@@ -70,7 +71,7 @@ def http(wheel: Wheel, upstream: Upstream) -> Iterator[httpx.Client]:
     wheel.loop("desk", task="chat", variants=[{"name": "a", "url": upstream.url, "model": "m", "retries": 0}])
     with (
         really_served(wheel) as port,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as made,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False, verify=PLAIN) as made,
     ):
         yield made
 

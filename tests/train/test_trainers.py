@@ -145,6 +145,7 @@ def test_the_same_bytes_and_others_for_another_seed_or_weight(case):
     assert trainer.fit(inputs, labels, [0.5] * 150) != first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear_text.v1", "linear_vector.v1"])
 def test_the_same_bytes_in_another_process_with_other_threads(name):
     script = f"""
