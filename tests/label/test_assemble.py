@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from everloop.label import Opinion, assemble, target_of
 from everloop.types import Policy
-from tests.label.test_choose import row
+from tests.label.test_asking import row
 
 
 def made(evidence=(), pool=(), opinions=None, **policy):

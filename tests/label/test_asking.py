@@ -1,10 +1,13 @@
 """What people are asked: within the budget, golden first, disputes before guesses, no twins of one hard case."""
 
+import itertools
+
 import numpy as np
 import pytest
+from msgspec import structs
 
-from everloop.label import choose
-from everloop.label.choose import dispute
+from everloop.label import ask
+from everloop.label.asking import dispute
 from everloop.types import Alternative, Evidence, Policy, Statement
 
 
@@ -22,7 +25,7 @@ def vectors(inputs):
 
 
 def chosen(evidence=(), pool=(), contested=(), asked=(), **policy):
-    wanted = choose(evidence, pool, contested, asked=frozenset(asked), policy=Policy(**policy), vectors=vectors)
+    wanted = ask(evidence, pool, contested, asked=frozenset(asked), policy=Policy(**policy), vectors=vectors)
     return [(w.evidence.id, w.why) for w in wanted]
 
 
@@ -73,3 +76,43 @@ def test_the_budget_is_kept_whatever_there_is():
     rows = [row(f"r{n}", ("refuted", "a"), split="golden" if n % 3 else "train") for n in range(200)]
     for budget in (0, 1, 7, 50):
         assert len(chosen(pool=rows, review_budget=budget, review_fresh=budget)) <= budget
+
+
+def asked_of(pool, seed=0, **more):
+    policy = Policy(review_budget=40, review_fresh=40)
+    rng = np.random.default_rng(seed)
+    return ask((), pool, (), asked=frozenset(), policy=policy, vectors=vectors, rng=rng, **more)
+
+
+def test_some_of_the_untouched_rows_are_drawn_at_random_with_their_chance():
+    pool = [row(f"p{n}", confidence=0.5 + n / 1000) for n in range(200)]
+    wanted = asked_of(pool, random_share=0.1)
+    drawn = [w for w in wanted if w.why == "random"]
+    assert len(wanted) == 40
+    assert len(drawn) == 4
+    assert {w.propensity for w in drawn} == {4 / 200}
+    assert all(w.propensity is None for w in wanted if w.why != "random")
+    assert [w.evidence.id for w in asked_of(pool, random_share=0.1)] == [w.evidence.id for w in wanted]
+    assert {w.evidence.id for w in asked_of(pool, seed=1, random_share=0.1) if w.why == "random"} != {
+        w.evidence.id for w in drawn
+    }
+    assert all(a.priority >= b.priority for a, b in itertools.pairwise(wanted))
+
+
+def test_a_weak_slice_gets_its_rows_first():
+    pool = [structs.replace(row(f"p{n}", confidence=0.99 if n < 20 else 0.35), slices=("pro",) if n < 20 else ())
+            for n in range(200)]  # fmt: skip
+    assert sum("pro" in w.evidence.slices for w in asked_of(pool, random_share=0)) == 0
+    wanted = asked_of(pool, slices={"pro": 8, "nobody": 3}, random_share=0)
+    assert all("pro" in w.evidence.slices for w in wanted[:8])
+    assert sum("pro" in w.evidence.slices for w in wanted) == 8
+
+
+def test_a_suspect_is_asked_again_once_in_a_queue_and_by_how_wrong_it_seems():
+    settled = [row(f"s{n}", ("annotation", "a")) for n in range(5)]
+    disputed = [row("d", ("correction", "b"))]  # 0.3
+    suspects = [(0.2 * n, one) for n, one in enumerate(settled)] + [(0.1, disputed[0])]
+    wanted = ask(settled, disputed, (), asked=frozenset(["i-s4"]), policy=Policy(), vectors=vectors, suspects=suspects)
+    assert [w.evidence.id for w in wanted if w.why == "disputed"] == ["s4", "s3", "s2", "d", "s1"]
+    golden = [(0.9, structs.replace(settled[0], split="golden"))]
+    assert ask((), (), (), asked=frozenset(), policy=Policy(), vectors=vectors, suspects=golden) == []

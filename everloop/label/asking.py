@@ -1,0 +1,118 @@
+"""What people are asked this turn, within the budget: golden rows, what is disputed, what is uncertain, some at random.
+
+Of the rows nobody has said anything about, `choosing` picks; the random ones among them measure what that brings.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everloop.label.choosing import RANDOM_SHARE, Quota, choose
+from everloop.types import Evidence, Input, Policy
+
+_GOLDEN_PART = 0.5  # of the budget, at most, goes to the golden set
+_PLACES = 4  # digits of a probability that decide; the rest could differ on another machine
+_COMPETE = 10_000  # untouched rows that compete, newest last: bounds time and memory
+
+Why = Literal["golden", "disputed", "uncertain", "random"]
+
+_FIRST: dict[Why, float] = {"golden": 2.0, "disputed": 1.0, "uncertain": 0.0, "random": 0.0}
+
+
+class Wanted(NamedTuple):
+    """A row to ask a person about, why, and how urgently (higher first)."""
+
+    evidence: Evidence
+    why: Why
+    priority: float
+    propensity: float | None = None  # of a random row: the chance with which any untouched row was drawn
+
+
+def ask(
+    evidence: Sequence[Evidence], pool: Sequence[Evidence], contested: Sequence[Evidence], *,
+    asked: frozenset[str], policy: Policy, vectors: Callable[[Sequence[Input]], NDArray[np.float32]],
+    rng: np.random.Generator | None = None, slices: Mapping[str, int] | None = None,
+    suspects: Sequence[tuple[float, Evidence]] = (), random_share: float = RANDOM_SHARE,
+) -> list[Wanted]:  # fmt: skip
+    """At most `policy.review_budget` rows, most urgent first.
+
+    `asked` are interactions that have been in the queue before; `vectors` turns inputs into an (n, d) matrix. `slices`
+    names the weak ones, and how many of their rows are asked about first. `suspects` are rows whose label may be wrong,
+    with how likely that is from 0 to 1: they compete with the disputed ones, and come again even if they were in the
+    queue before, so pass each no oftener than it should be asked. `rng` draws the random rows; without one it starts
+    from 0, so the same pool gets the same rows.
+    """
+    wanted: list[Wanted] = []
+    seen = set(asked)
+
+    def take(rows: Sequence[tuple[float, Evidence]], why: Why, room: int) -> None:
+        for score, row in sorted(rows, key=lambda r: (-round(r[0], _PLACES), r[1].id))[: max(0, room)]:
+            seen.add(row.interaction)
+            wanted.append(Wanted(row, why, _FIRST[why] + score))
+
+    golden = [
+        (0.0, row)
+        for row in (*evidence, *contested, *pool)
+        if row.split == "golden" and row.interaction not in seen and not _settled(row)
+        and (policy.golden_source == "traffic" or row.statements)
+    ]  # fmt: skip
+    take(golden, "golden", int(policy.review_budget * _GOLDEN_PART))
+    fresh = min(policy.review_fresh, policy.review_budget - len(wanted))
+    again = {row.interaction: (score, row) for score, row in suspects if row.split == "train" and score > 0}
+    disputed = [(dispute(row), row) for row in (*evidence, *contested, *pool)
+                if row.split == "train" and row.interaction not in seen and row.interaction not in again
+                and not _settled(row)]  # fmt: skip
+    disputed += [(max(min(score, 1.0), dispute(row)), row) for score, row in again.values()]
+    take([d for d in disputed if d[0] > 0], "disputed", policy.review_budget - len(wanted) - fresh)
+    untouched = [row for row in pool if row.split == "train" and not row.statements and row.interaction not in seen]
+    room = min(policy.review_budget - len(wanted), fresh)
+    generator = np.random.default_rng(0) if rng is None else rng
+    return wanted + _untouched(untouched[-_COMPETE:], room, vectors, slices or {}, generator, random_share)
+
+
+def dispute(row: Evidence) -> float:
+    """How strongly people's word and the machine's, or people among themselves, disagree: 0 (not at all) to 1.
+
+    A refuted answer nobody corrected counts 0.5 and more: only a person can say what is right.
+    """
+    argued = {s.value for s in row.statements if s.kind != "refuted"}
+    if not row.statements:
+        return 0.0
+    if not argued:
+        return 0.5 + 0.5 * (row.confidence or 0.0)
+    if len(argued) > 1:
+        return 1.0
+    (value,) = argued
+    if row.output is None or value == row.output:
+        return 0.0
+    given = next((a.confidence for a in row.alternatives if a.value == value), 0.0)
+    return max(0.0, (row.confidence or 0.0) - given)
+
+
+def _untouched(
+    rows: Sequence[Evidence], count: int, vectors: Callable[[Sequence[Input]], NDArray[np.float32]],
+    slices: Mapping[str, int], rng: np.random.Generator, random_share: float,
+) -> list[Wanted]:  # fmt: skip
+    """`count` rows; those for a slice's floor come before the rest, random ones stand where their doubt puts them."""
+    if count <= 0 or not rows:
+        return []
+    rows = sorted(rows, key=lambda row: row.id)
+    quotas = [Quota(name, np.array([name in row.slices for row in rows]), floor) for name, floor in slices.items()]
+    # Two columns are all that is known of each answer, and all that a margin takes.
+    told = np.array([[row.confidence or 0.0, row.alternatives[0].confidence if row.alternatives else 0.0]
+                     for row in rows])  # fmt: skip
+    chosen = choose(vectors([row.input for row in rows]), np.clip(told, 0.0, 1.0), count, rng,
+                    quotas=quotas, random_share=random_share)  # fmt: skip
+    # Within "uncertain" the order is that of the choice: the first label is the one that is expected to tell most.
+    last = max(1, len(chosen.rows))
+    return [
+        Wanted(rows[i], "random" if why == "random" else "uncertain", round(1.0 - place / last, _PLACES),
+               chosen.propensity if why == "random" else None)
+        for place, (i, why) in enumerate(zip(chosen.rows.tolist(), chosen.why, strict=True))
+    ]  # fmt: skip
+
+
+def _settled(row: Evidence) -> bool:
+    return any(s.kind in ("annotation", "label") for s in row.statements)
