@@ -80,8 +80,8 @@ def _capability(store: Store, spec: LoopSpec) -> Arrow:
     first, latest = (store.records.get(Model, str(r.model)) for r in (went[0], went[-1]))
     assert first is not None
     assert latest is not None
-    log = store.datasets.log(spec.name)
-    golden: list[Example] = store.datasets.examples(log[0].id, "golden") if log else []
+    newest = store.datasets.head(spec.name)
+    golden: list[Example] = store.datasets.examples(newest.id, "golden") if newest else []
     if len(golden) < _FEW:
         return Arrow(claim=claim, verdict="inconclusive", n=len(golden),
                      evidence=f"{len(golden)} golden rows; {_FEW - len(golden)} more are needed")  # fmt: skip

@@ -34,12 +34,14 @@ from everloop.types import (
     LoopSpec,
     Model,
     Placement,
+    Ref,
     Release,
     Review,
     Spec,
     Step,
     Turn,
     Verdict,
+    WatchedSlice,
 )
 
 STEPS = reading.STEPS
@@ -133,9 +135,8 @@ def last_turn(store: Store, loop: str) -> Turn | None:
 
 
 def newest_version(store: Store, loop: str) -> DatasetVersion | None:
-    """The newest dataset version of a loop."""
-    log = store.datasets.log(loop)
-    return log[0] if log else None
+    """The newest dataset version of a loop's own line: the head of branch "main", whatever other branches hold."""
+    return store.datasets.head(loop)
 
 
 def predictor(store: Store, model: Model) -> train.Predictor:
@@ -221,8 +222,9 @@ def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
         review.interaction for batch in bench.store.records.scan(Review, spec.name) for _, review in batch
     )
     fresh = _with_proposals(bench.store, spec.name, funnel.pool)
-    wanted = label.choose(
-        funnel.evidence, fresh, funnel.contested, asked=asked, policy=spec.policy, vectors=_vectors
+    wanted = label.ask(
+        funnel.evidence, fresh, funnel.contested, asked=asked, policy=spec.policy, vectors=vectors_of,
+        rng=np.random.default_rng([turn.number, *spec.name.encode()]),  # a step that is done again draws the same
     )  # fmt: skip
     reviews = [
         Review(
@@ -232,8 +234,11 @@ def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
         )
         for want in wanted
     ]  # fmt: skip
-    why = {reason: sum(r.why == reason for r in reviews) for reason in ("golden", "disputed", "uncertain")}
-    _finish(bench, turn, lease, started, "label", Done({"asked": len(reviews), **why}, reviews))
+    why = {reason: sum(r.why == reason for r in reviews) for reason in ("golden", "disputed", "uncertain", "random")}
+    # What is learned from the random rows is weighed by the chance they had.
+    propensity = next((want.propensity for want in wanted if want.propensity is not None), None)
+    counts = {"asked": len(reviews), **why, "random_propensity": propensity}
+    _finish(bench, turn, lease, started, "label", Done(counts, reviews))
 
 
 def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
@@ -259,6 +264,8 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
     opinions = _opinions(spec, funnel)
     made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, opinions, spec.policy)
     examples, twins = _without_leaks(made.examples, turn, spec.policy.near_duplicate)
+    examples, edited = _without_edited_out(store, turn, examples)
+    twins += edited
     drops = _changed_drops(bench, spec.name, [*funnel.drops, *made.drops, *twins], lease, {"curate", "label"})
     parent = newest_version(store, spec.name)
     training = [e for e in examples if e.split == "train"]
@@ -274,6 +281,7 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
     store.datasets.commit(
         spec.name, examples, id=id, parent=parent.id if parent else None, recipe=recipe, at=now(),
         alongside=[*drops, done], fence=lease,
+        branch=Ref(id="main", loop=spec.name, kind="branch", version=id, by="turn", at=now()),
     )  # fmt: skip
 
 
@@ -283,7 +291,9 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     version = store.datasets.get(_counted(turn, "dataset", "version"))
     assert version is not None
     examples = store.datasets.examples(version.id, "train")
-    parent = store.datasets.get(version.parent) if version.parent else None
+    # The last one learned from: between it and this one an edit may have been merged, which is news to every model.
+    last = store.records.find(Model, spec.name, newest=True, limit=1)
+    parent = store.datasets.get(last[0].dataset) if last else None
     why = _nothing_to_learn(spec, examples, version, parent)
     if why:
         return _finish(bench, turn, lease, started, "train", Done({"skipped": why}))
@@ -323,11 +333,14 @@ def _evaluate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, starte
     outside: tuple[NDArray[np.float64], float] | None = None
     if champion is None:
         outside = _out_of_fold(candidate, store.datasets.examples(candidate.dataset, "train"))
+    watched = store.records.find(WatchedSlice, spec.name)
+    slices = evaluate.with_watched(watched, golden, lambda: vectors_of(inputs))
     verdict = evaluate.judge(
         id=new_id(), loop=spec.name, turn=turn.number, candidate=candidate.id,
         champion=champion.id if champion else None, answers=mine, champion_answers=theirs,
-        targets=[e.target for e in golden], groups=[e.group for e in golden], slices=[e.slices for e in golden],
-        margin=spec.policy.margin, level=spec.policy.level, out_of_fold=outside, at=now(),
+        targets=[e.target for e in golden], groups=[e.group for e in golden], slices=slices,
+        watched=[one.name for one in watched], strict=spec.policy.watched_strict, margin=spec.policy.margin,
+        level=spec.policy.level, out_of_fold=outside, at=now(),
     )  # fmt: skip
     _finish(bench, turn, lease, started, "evaluate", Done({"verdict": verdict.id, "golden": len(golden)}, [verdict]))
 
@@ -363,7 +376,7 @@ def _funnel(bench: Workbench, spec: LoopSpec, turn: Turn) -> curate.Funnel:
         notes = _by_interaction(records.scan(Annotation, loop))
         places = {p.id: p for batch in records.scan(Placement, loop) for _, p in batch}
         undone = frozenset((d.id, d.reason) for batch in records.scan(Drop, loop) for _, d in batch if d.undone)
-        known = curate.Known(said, notes, places, undone, frozenset(spec.labels))
+        known = curate.Known(said, notes, places, undone, frozenset(spec.labels), spec.task)
         rows = (it for batch in records.scan(Interaction, loop, upto=turn.cut["interactions"]) for _, it in batch)
         return curate.run(loop, turn.number, rows, known, spec.policy)
 
@@ -493,7 +506,15 @@ def _without_leaks(examples: Sequence[Example], turn: Turn, threshold: float) ->
     return [e for e in examples if e.id not in gone], drops
 
 
-def _vectors(inputs: Sequence[Input]) -> NDArray[np.float32]:
+def _without_edited_out(store: Store, turn: Turn, examples: list[Example]) -> tuple[list[Example], list[Drop]]:
+    """What a person took out of the dataset stays out, until somebody takes that back."""
+    out = {d.id: d for d in store.records.find(Drop, turn.loop, reason=reading.EDITED_OUT) if not d.undone}
+    hit = {e.id: out[e.evidence[0]] for e in examples if out and e.evidence and e.evidence[0] in out}
+    return [e for e in examples if e.id not in hit], list(hit.values())
+
+
+def vectors_of(inputs: Sequence[Input]) -> NDArray[np.float32]:
+    """Inputs as vectors (n, columns): lists of numbers as they are, all others by their text."""
     if inputs and isinstance(inputs[0], list):
         return np.array(inputs, np.float32)
     return text.vectors([curate.text_of(value) or "" for value in inputs])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from statistics import median
 
 from everloop import deploy
+from everloop.curate.drop_audits import doubted
 from everloop.errors import NotFound
 from everloop.report import Point, Status, TurnReport, VariantUse
 from everloop.stats import intervals
@@ -33,6 +34,7 @@ _DOING = {  # the steps of a turn, in their order
     "close": "closing the turn",
 }
 STEPS = tuple(_DOING)
+EDITED_OUT = "edited_out"  # the reason of what a person took out of the dataset by hand
 VARIANT_ROWS = 500  # interactions by which variants are compared
 
 
@@ -118,6 +120,7 @@ def status(store: Store, spec: LoopSpec) -> Status:
         held=len(records.held()), reviews=records.count(Review, name, state="open"),
         turns=records.count(Turn, name, state="closed"), step=step,
         waiting_for=_waiting(store, spec, last, step), variants=variants(store, spec),
+        doubts=doubted(store.records, spec.name),
     )  # fmt: skip
 
 

@@ -98,6 +98,7 @@ class Status(Struct, frozen=True, kw_only=True):
     step: str | None  # step the open turn is at, or None
     waiting_for: str  # one sentence: what the loop waits for
     variants: tuple[VariantUse, ...] = ()  # who answers, where it is not a model of the loop's own
+    doubts: tuple[str, ...] = ()  # curation rules that an audit found wrong too often, each in a sentence
 
     def answered_by(self) -> str:
         """Who answers now, in a few words."""

@@ -31,6 +31,7 @@ class Policy(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=
     """How one loop's turn behaves; every dial of a loop is here."""
 
     rules: tuple[str, ...] = ()  # curation rules in order; empty means the built-in order; no_consent.v1 always holds
+    languages: tuple[str, ...] = ()  # "en", "de": rows clearly in another are left out; empty: of any language
     near_duplicate: float = 0.7  # similarity from which two inputs are twins (text: 4-gram Jaccard)
     golden_share: float = 0.05  # share of new near-duplicate groups set aside for evaluation, for ever
     golden_source: Literal["traffic", "feedback"] = "traffic"  # which set-aside rows people label; "feedback" is
@@ -41,6 +42,7 @@ class Policy(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=
     auto_weight: float = 0.5  # weight of such an example beside a person's
     margin: float = 0.02  # a candidate may be worse by at most this much, in the capability's unit
     level: float = 0.95  # confidence level of every interval and verdict
+    watched_strict: bool = False  # a candidate passes only if a loss of `margin` is ruled out in watched slices, too
     trigger_feedback: int = 200  # usable feedback and annotations that start a turn; 0 = never by count
     trigger_seconds: int = 0  # start a turn this long after the last; 0 = never by the clock
 
@@ -276,6 +278,7 @@ class Statement(Struct, frozen=True, gc=False, kw_only=True):
     value: str  # the label it argues for; for "refuted", the one it argues against
     interaction: str
     subject: str | None = None
+    by: str | None = None  # whose word it is: the annotator, else the subject; None: nobody knows
 
 
 class Evidence(Struct, frozen=True, gc=False, kw_only=True):
@@ -318,6 +321,19 @@ class Drop(Struct, frozen=True, gc=False, kw_only=True):
     score: float | None = None  # how strongly the rule fired, where it has a strength
     matched: str | None = None  # what it matched: the id of its twin, the rival label
     undone: bool = False  # a person took it back: the rule no longer applies to this one
+
+
+class DropAudit(Struct, frozen=True, gc=False, kw_only=True):
+    """A drop that was drawn at random from those of its reason, and whether a person found it right."""
+
+    id: str
+    loop: str
+    reason: str
+    interaction: str  # the drop's id
+    right: bool | None = None  # None: nobody has looked yet
+    by: str = ""  # who looked
+    drawn: int = 0
+    at: int = 0  # answered when
 
 
 class Review(Struct, frozen=True, gc=False, kw_only=True):
@@ -380,6 +396,19 @@ class DatasetVersion(Struct, frozen=True, gc=False, kw_only=True):
     size: int
     at: int
     erased: int = 0  # examples a subject's erasure has since taken out; the hash is of what it was made with
+    merged: str | None = None  # id of its second parent, where it is a merge
+
+
+class Ref(Struct, frozen=True, gc=False, kw_only=True):
+    """A name for a dataset version: a branch moves from version to version, a tag stays where it is."""
+
+    id: str  # the name, once in a loop; "main" is the branch of the loop's turns
+    loop: str
+    kind: Literal["branch", "tag"]
+    version: str  # id of the dataset version
+    by: str = ""  # who put it there
+    why: str = ""
+    at: int = 0
 
 
 class Diff(Struct, frozen=True, gc=False, kw_only=True):
@@ -438,6 +467,21 @@ class Verdict(Struct, frozen=True, gc=False, kw_only=True):
     candidate_high: float | None = None
     champion_score: float | None = None
     slices: tuple[SliceVerdict, ...] = ()
+    at: int = 0
+
+
+class WatchedSlice(Struct, frozen=True, gc=False, kw_only=True):
+    """A part of the traffic no candidate may get worse in: rows with all of some terms, or rows near a point."""
+
+    id: str  # of what it is: the same slice watched twice is one
+    loop: str
+    name: str  # what verdicts call it
+    terms: tuple[str, ...] = ()  # ("channel=web", "lang=de"): rows that have them all; empty: a cluster
+    centroid: tuple[float, ...] = ()  # of a cluster: rows whose vector is at most `radius` away
+    radius: float = 0.0
+    space: str = ""  # in which vectors: "text.256"; another space's rows are not in it
+    by: str = ""  # who watches it
+    note: str = ""  # why
     at: int = 0
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 
 from everloop.cli.console import Console
-from everloop.cli.datasets import public, version_of
+from everloop.cli.datasets import version_of
 from everloop.cli.home import opened
 from everloop.cli.writing import csv_lines, write_whole
 from everloop.collect.leaving import leaving
 from everloop.errors import InvalidInput
+from everloop.interop.training import public
 from everloop.types import Example
 
 # The first three are what `everloop log` reads back.

@@ -55,6 +55,8 @@ def _in_full(status: Status, console: Console) -> None:
         ("step", status.step),
         ("waiting for", status.waiting_for),
     ])  # fmt: skip
+    for doubt in status.doubts:
+        console.say(f"{doubt} (everloop drops {status.loop})")
     if status.variants:
         console.say()
         console.table(

@@ -1,29 +1,31 @@
-"""Near-duplicate pairs: MinHash signatures (R-MinHash) in bands find candidates, exact Jaccard decides.
+"""Near-duplicate texts: MinHash in bands finds candidates, exact Jaccard of character 4-grams decides.
 
-Source: Broder 1997, "On the resemblance and containment of documents"; banding as in Leskovec, Rajaraman & Ullman,
-"Mining of Massive Datasets", ch. 3.4. With 128 permutations in 32 bands of 4, a pair at Jaccard 0.7 becomes a
-candidate with probability 0.9998, one at 0.3 with 0.23; the exact check removes the latter.
+A group is what a chain of near-duplicates joins (union-find). Texts with the same grams are one text here, so a flood
+of one text costs what one costs. Nothing depends on the order the texts come in.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rensa import RMinHash
 
+from everloop.curate import buckets
 from everloop.curate.inputs import normalise
+from everloop.curate.shingles import SIZE, Shingles, cuts, shingle, similarities
+from everloop.curate.signatures import Signed, banding, likely, sign
 
-ALGORITHM = "rminhash128x32.v1"
-_PERMUTATIONS, _BANDS, _SEED, _GRAM = 128, 32, 42, 4
-_CHUNK = 20_000  # texts signed at a time: bounds memory
 _NONE = np.empty((0, 2), np.int64)
+_GRAMS = 20_000_000  # grams made again at a time, where they were too many to keep
+_SURE = 1e-3  # of the pairs that are just similar enough, `between` may miss this share
+_MANY = 128  # and takes longer signatures for it
+
+Near = Callable[[NDArray[np.int64]], NDArray[np.bool_]]  # which of (m, 2) pairs are near-duplicates
 
 
 def grams(text: str) -> frozenset[str]:
     """The set of character 4-grams of the normalised text; a shorter text is one gram."""
     text = normalise(text)
-    return frozenset(text[i : i + _GRAM] for i in range(max(1, len(text) - _GRAM + 1)))
+    return frozenset(text[i : i + SIZE] for i in range(max(1, len(text) - SIZE + 1)))
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
@@ -36,144 +38,158 @@ def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return both / (len(a) + len(b) - both)
 
 
-class Signed(NamedTuple):
-    """What n texts are compared by before they are compared exactly."""
+def groups(texts: Sequence[str], threshold: float = 0.7) -> NDArray[np.int64]:
+    """(n,) for each text the index of the first text of its group: what a chain of near-duplicates joins.
 
-    keys: NDArray[np.uint64]  # (n, 32) band keys: two texts that share a key in a column are candidates
-    sketch: NDArray[np.uint8]  # (n, 128) a byte of each MinHash: the share that agrees estimates the Jaccard
+    Two texts are near-duplicates from a Jaccard similarity of `threshold` on. Of the pairs that are just similar
+    enough, 98.5 % are candidates in themselves; a chain over others finds most of the rest. Raises ValueError unless
+    0 < threshold <= 1.
 
-
-def sign(texts: Sequence[str]) -> Signed:
-    """MinHash signatures in bands; a text's depends on the text alone."""
-    keys = np.empty((len(texts), _BANDS), np.uint64)
-    sketch = np.empty((len(texts), _PERMUTATIONS), np.uint8)
-    width = _PERMUTATIONS // _BANDS
-    mix = np.random.default_rng(_SEED).integers(1, 2**63, size=width, dtype=np.uint64) | np.uint64(1)
-    for start in range(0, len(texts), _CHUNK):
-        hashes, offsets = _hashed_grams(texts[start : start + _CHUNK])
-        signed = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, _PERMUTATIONS, _SEED)
-        values = np.array(signed.to_rows(), np.uint64)
-        keys[start : start + len(values)] = (values.reshape(-1, _BANDS, width) * mix).sum(axis=2, dtype=np.uint64)
-        sketch[start : start + len(values)] = values & np.uint64(0xFF)
-    return Signed(keys, sketch)
+    >>> groups(["where is my card?", "where is my card", "cancel the transfer"]).tolist()
+    [0, 0, 2]
+    """
+    cut = banding(threshold)
+    signed = sign(texts, cut)
+    roots, root_of = distinct(signed, texts)
+    near = _judge(signed, texts, threshold, roots)
+    keys = signed.keys[:, roots]
+    joined = np.arange(len(roots))
+    for band in range(cut.bands):
+        for candidates in buckets.within(keys, band):
+            apart = candidates[joined[candidates[:, 0]] != joined[candidates[:, 1]]]
+            joined = _merged(joined, apart[near(apart)])
+    return _firsts(joined[root_of])
 
 
 def pairs(texts: Sequence[str], threshold: float = 0.7, first_new: int = 0) -> NDArray[np.int64]:
     """(m, 2) index pairs i < j with Jaccard ≥ `threshold`, sorted; every j is at least `first_new`.
 
-    Within one bucket each text is compared with the bucket's first and with its predecessor, so the connected groups
-    are found without comparing all with all.
+    Where more than 32 different texts share a bucket, not all its pairs are given, but what joins them is. Texts with
+    the same grams are given with the first of them, and with what that one is near to.
     """
     if len(texts) <= max(1, first_new):
         return _NONE
-    signed = sign(texts)
-    candidates = _likely(bucket_pairs(signed.keys, first_new), signed.sketch, signed.sketch, threshold)
-    good = np.zeros(len(candidates), bool)
-    known: dict[int, frozenset[str]] = {}
-    last = -1
-    for row, (i, j) in enumerate(candidates.tolist()):
-        if i != last:
-            known, last = {i: grams(texts[i])}, i
-        good[row] = jaccard(known[i], grams(texts[j])) >= threshold
-    near: NDArray[np.int64] = candidates[good]
-    return near
-
-
-def bucket_pairs(keys: NDArray[np.uint64], first_new: int = 0) -> NDArray[np.int64]:
-    """(m, 2) distinct candidate pairs i < j from (n, bands) keys, every j at least `first_new`."""
-    found: list[NDArray[np.int64]] = []
-    for column in keys.T:
-        order = np.argsort(column, kind="stable")
-        same = column[order[1:]] == column[order[:-1]]
-        at = np.flatnonzero(same) + 1
-        starts = np.flatnonzero(np.concatenate(([True], ~same)))
-        firsts = order[starts[np.searchsorted(starts, at, side="right") - 1]]
-        for other in (firsts, order[at - 1]):
-            pair = np.stack((other, order[at]), axis=1)
-            found.append(pair[pair[:, 1] >= first_new])
-    return np.unique(np.concatenate(found), axis=0)
+    cut = banding(threshold)
+    signed = sign(texts, cut)
+    roots, root_of = distinct(signed, texts)
+    near = _judge(signed, texts, threshold, roots)
+    last = np.zeros(len(roots), np.int64)
+    np.maximum.at(last, root_of, np.arange(len(texts)))
+    fresh = last >= first_new
+    keys = signed.keys[:, roots]
+    found = [_NONE]
+    for band in range(cut.bands):
+        for candidates in buckets.within(keys, band):
+            asked = candidates[fresh[candidates].any(axis=1)]
+            found.append(asked[near(asked)])
+    return _spread(buckets.distinct(np.concatenate(found))[0], roots, root_of, first_new)
 
 
 def between(left: Sequence[str], right: Sequence[str], threshold: float = 0.7) -> NDArray[np.int64]:
     """(m, 2) pairs (i of `left`, j of `right`) with Jaccard ≥ `threshold`: every shared bucket is joined in full.
 
-    Costs more than `pairs` where many texts share a bucket; meant for a small `left` that must not be missed.
+    Costs more than `pairs` where many texts share a bucket; meant for a small `left` that must not be missed: of the
+    pairs that are just similar enough one in a thousand is.
     """
     if not left or not right:
         return _NONE
-    one, other = sign(left), sign(right)
-    mine, theirs = one.keys, other.keys
-    found: list[NDArray[np.int64]] = [_NONE]
-    for band in range(_BANDS):
-        order = np.argsort(theirs[:, band], kind="stable")
-        column = theirs[order, band]
-        low, high = (np.searchsorted(column, mine[:, band], side=side) for side in ("left", "right"))
-        count = high - low
-        i = np.repeat(np.arange(len(left)), count)
-        within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-        found.append(np.stack((i, order[np.repeat(low, count) + within]), axis=1))
-    candidates = _likely(np.unique(np.concatenate(found), axis=0), one.sketch, other.sketch, threshold)
-    sets = [grams(text) for text in left]
-    good = [jaccard(sets[i], grams(right[j])) >= threshold for i, j in candidates.tolist()]
-    near: NDArray[np.int64] = candidates[np.array(good, bool)]
-    return near
+    cut = banding(threshold, _MANY, _SURE)
+    one, other = sign(left, cut), sign(right, cut)
+    found = [_NONE]
+    for candidates in buckets.across(other.keys, one.keys):
+        turned, _ = buckets.distinct(candidates[:, ::-1])
+        turned = turned[likely(one, turned[:, 0], other, turned[:, 1], threshold)]
+        found.append(turned[compare(one, left, other, right, turned) >= threshold])
+    return buckets.distinct(np.concatenate(found))[0]
 
 
-def _likely(
-    pairs: NDArray[np.int64], left: NDArray[np.uint8], right: NDArray[np.uint8], threshold: float
-) -> NDArray[np.int64]:
-    """Those pairs whose sketches do not already rule `threshold` out, five standard errors of the estimate aside."""
-    least = threshold - 5 * (threshold * (1 - threshold) / _PERMUTATIONS) ** 0.5
-    keep = np.zeros(len(pairs), bool)
-    for start in range(0, len(pairs), _CHUNK):
-        i, j = pairs[start : start + _CHUNK].T
-        keep[start : start + _CHUNK] = (left[i] == right[j]).mean(axis=1) >= least
-    likely: NDArray[np.int64] = pairs[keep]
-    return likely
-
-
-def groups(texts: Sequence[str], threshold: float = 0.7) -> NDArray[np.int64]:
-    """(n,) a group number for each text: texts joined by a chain of near-duplicates have the same number.
-
-    >>> groups(["where is my card?", "where is my card", "cancel the transfer"]).tolist()
-    [0, 0, 1]
-    """
-    joined = pairs(texts, threshold)
-    return components(len(texts), joined)
+def compare(
+    one: Signed, left: Sequence[str], other: Signed, right: Sequence[str], asked: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(m,) the exact Jaccard similarity of text i of `left` and j of `right` for each of (m, 2) pairs."""
+    if one.shingles is not None and other.shingles is not None:
+        return similarities(one.shingles, other.shingles, asked)
+    found = np.empty(len(asked))
+    order = np.lexsort((asked[:, 1], asked[:, 0]))
+    for begin, end in cuts((one.sizes[asked[:, 0]] + other.sizes[asked[:, 1]])[order], len(asked) + 1, _GRAMS):
+        block = order[begin:end]
+        (mine, i), (theirs, j) = (again(x, texts, at) for x, texts, at in
+                                  ((one, left, asked[block, 0]), (other, right, asked[block, 1])))  # fmt: skip
+        found[block] = similarities(mine, theirs, np.stack((i, j), axis=1))
+    return found
 
 
 def components(n: int, joined: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) number of the connected component of each of `n` nodes, numbered by first appearance."""
-    from scipy.sparse import coo_matrix  # 0.3 s to import: only a turn pays it
+    """(n,) the first node of each node's connected component, for `n` nodes and (m, 2) edges.
+
+    >>> components(5, np.array([[1, 4], [0, 3]])).tolist()
+    [0, 1, 2, 0, 1]
+    """
+    from scipy.sparse import coo_array  # 0.3 s to import: only a turn pays it
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_matrix((np.ones(len(joined), np.int8), (joined[:, 0], joined[:, 1])), shape=(n, n))
-    labels: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    graph = coo_array((np.ones(len(joined), np.int8), (joined[:, 0], joined[:, 1])), shape=(n, n))
+    return _firsts(connected_components(graph, directed=False)[1].astype(np.int64))
+
+
+def again(signed: Signed, texts: Sequence[str], rows: NDArray[np.int64]) -> tuple[Shingles, NDArray[np.int64]]:
+    """The gram sets of `rows`, and where in them each stands."""
+    if signed.shingles is not None:
+        return signed.shingles, rows
+    distinct, at = np.unique(rows, return_inverse=True)
+    return shingle([texts[row] for row in distinct.tolist()]), at
+
+
+def _judge(signed: Signed, texts: Sequence[str], threshold: float, roots: NDArray[np.int64]) -> Near:
+    """Says of pairs of roots which are near-duplicates."""
+
+    def near(asked: NDArray[np.int64]) -> NDArray[np.bool_]:
+        rows = roots[asked]
+        good = likely(signed, rows[:, 0], signed, rows[:, 1], threshold)
+        at = np.flatnonzero(good)
+        good[at] = compare(signed, texts, signed, texts, rows[at]) >= threshold
+        return good
+
+    return near
+
+
+def distinct(signed: Signed, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first text of each gram set, in an order that their content alone decides; and which of them each text is."""
+    _, first, root_of = np.unique(signed.content, return_index=True, return_inverse=True)
+    later = np.flatnonzero(first[root_of] != np.arange(len(texts)))
+    if len(later):
+        # A hash says they are the same; the grams have the last word.
+        asked = np.stack((first[root_of[later]], later), axis=1)
+        other = later[compare(signed, texts, signed, texts, asked) < 1]
+        root_of[other] = len(first) + np.arange(len(other))
+        first = np.concatenate((first, other))
+    return first, root_of
+
+
+def _merged(joined: NDArray[np.int64], near: NDArray[np.int64]) -> NDArray[np.int64]:
+    return components(len(joined), joined[near])[joined] if len(near) else joined
+
+
+def _firsts(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) for each label the index where it first stands."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    numbered: NDArray[np.int64] = rank[inverse]
-    return numbered
+    firsts: NDArray[np.int64] = first[inverse]
+    return firsts
 
 
-def _hashed_grams(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    # All texts end to end as code points; a gram's hash is a polynomial of its four, so no Python string is made.
-    clean = [normalise(text) or " " for text in texts]
-    lengths = np.fromiter((len(t) for t in clean), np.int64, len(clean))
-    padded = np.maximum(lengths, _GRAM)
-    points = np.zeros(int(padded.sum()), np.uint64)
-    starts = np.concatenate(([0], np.cumsum(padded)))
-    flat = np.frombuffer("".join(clean).encode("utf-32-le", "surrogatepass"), np.uint32)
-    within = np.arange(len(flat)) - np.repeat(np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-    points[np.repeat(starts[:-1], lengths) + within] = flat
-    counts = padded - _GRAM + 1
-    at = np.repeat(starts[:-1], counts) + (
-        np.arange(int(counts.sum())) - np.repeat(np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
-    )
-    hashes = np.zeros(len(at), np.uint64)
-    for step in range(_GRAM):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + points[at + step] + np.uint64(1)
-    hashes ^= hashes >> np.uint64(29)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)
-    hashes ^= hashes >> np.uint64(32)
-    return hashes, np.concatenate(([0], np.cumsum(counts))).astype(np.uint64)
+def _spread(
+    near: NDArray[np.int64], roots: NDArray[np.int64], root_of: NDArray[np.int64], first_new: int
+) -> NDArray[np.int64]:
+    """Pairs of roots as pairs of texts: each text with its own root, and with the roots near to it."""
+    everything = np.arange(len(root_of))
+    twin = everything[roots[root_of] != everything]
+    order = np.argsort(root_of, kind="stable")
+    count = np.bincount(root_of, minlength=len(roots))
+    begin = np.cumsum(count) - count
+    found = [np.stack((roots[root_of[twin]], twin), axis=1)]
+    for mine, theirs in (near.T, near.T[::-1]):
+        size = count[theirs]
+        at = np.arange(int(size.sum())) - np.repeat(np.cumsum(size) - size - begin[theirs], size)
+        found.append(np.stack((np.repeat(roots[mine], size), order[at]), axis=1))
+    spread = np.sort(np.concatenate(found), axis=1)
+    return buckets.distinct(spread[spread[:, 1] >= first_new])[0]

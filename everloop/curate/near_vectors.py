@@ -6,10 +6,11 @@ Source: Charikar 2002, "Similarity estimation techniques from rounding algorithm
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop.curate.near_duplicates import bucket_pairs
+from everloop.curate import buckets
 
 ALGORITHM = "hyperplanes16x24.v1"
 _BITS, _BANDS, _SEED = 16, 24, 42
+_BLOCK = 20_000  # pairs compared at a time
 
 
 def pairs(vectors: NDArray[np.float64], threshold: float = 0.95, first_new: int = 0) -> NDArray[np.int64]:
@@ -21,17 +22,21 @@ def pairs(vectors: NDArray[np.float64], threshold: float = 0.95, first_new: int 
         return np.empty((0, 2), np.int64)
     rng = np.random.default_rng(_SEED)
     centred = vectors - vectors.mean(axis=1, keepdims=True)
-    powers = (1 << np.arange(_BITS)).astype(np.uint64)
-    keys = np.empty((len(vectors), _BANDS), np.uint64)
+    powers = (1 << np.arange(_BITS)).astype(np.uint32)
+    keys = np.empty((_BANDS, len(vectors)), np.uint32)
     for band in range(_BANDS):
         planes = rng.standard_normal((vectors.shape[1], _BITS))
-        keys[:, band] = ((centred @ planes) > 0).astype(np.uint64) @ powers
-    candidates = bucket_pairs(keys, first_new)
-    a, b = vectors[candidates[:, 0]], vectors[candidates[:, 1]]
-    scale = np.maximum(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
-    far = np.linalg.norm(a - b, axis=1)
-    near: NDArray[np.int64] = candidates[far <= (1 - threshold) * scale]
-    return near
+        keys[band] = ((centred @ planes) > 0).astype(np.uint32) @ powers
+    norms = np.linalg.norm(vectors, axis=1)
+    found = [np.empty((0, 2), np.int64)]
+    for band in range(_BANDS):
+        for candidates in buckets.within(keys, band):
+            asked = candidates[candidates[:, 1] >= first_new]
+            for at in range(0, len(asked), _BLOCK):
+                block = asked[at : at + _BLOCK]
+                far = np.linalg.norm(vectors[block[:, 0]] - vectors[block[:, 1]], axis=1)
+                found.append(block[far <= (1 - threshold) * norms[block].max(axis=1)])
+    return buckets.distinct(np.concatenate(found))[0]
 
 
 def between(left: NDArray[np.float64], right: NDArray[np.float64], threshold: float = 0.95) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ A group is in training or in the golden set as a whole, so no twin straddles the
 is first seen, by a hash of its group, and never again: not by who gave feedback, not by what a model said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,22 +43,35 @@ def place(
     leave it without a place. `threshold` is the similarity of twins, `golden_share` the share of new groups set aside.
     """
     inputs = [value for _, value in placed] + [n.input for n in newcomers]
-    twins: dict[int, list[int]] = {}
-    for i, j in _pairs(inputs, threshold, len(placed)).tolist():
-        twins.setdefault(j, []).append(i)
-    at: dict[int, tuple[str, Split]] = {i: (p.group, p.split) for i, (p, _) in enumerate(placed)}
     ids = [p.id for p, _ in placed] + [n.id for n in newcomers]
+    twins: dict[str, list[str]] = {}
+    for i, j in _pairs(inputs, threshold, len(placed)).tolist():
+        twins.setdefault(ids[j], []).append(ids[i])
+    return beside(loop, turn, {p.id: p for p, _ in placed}, twins, newcomers, golden_share=golden_share)
+
+
+def beside(
+    loop: str, turn: int, places: Mapping[str, Placement], twins: Mapping[str, Sequence[str]],
+    newcomers: Sequence[Newcomer], *, golden_share: float,
+) -> Placed:  # fmt: skip
+    """As `place`, where it is known already which earlier inputs each newcomer is a near-duplicate of, the earliest
+    first (`twins`, by fingerprint; those without a place do not count)."""
+    at: dict[str, tuple[str, Split]] = {}
     result = Placed([], {})
-    for index, newcomer in enumerate(newcomers, start=len(placed)):
-        near = [i for i in twins.get(index, []) if i in at]
-        splits = {at[i][1] for i in near} | ({newcomer.forced} if newcomer.forced else set())
+    for newcomer in newcomers:
+        near: list[tuple[str, str, Split]] = []
+        for id in twins.get(newcomer.id, ()):
+            if id in at:
+                near.append((id, *at[id]))
+            elif (known := places.get(id)) is not None:
+                near.append((id, known.group, known.split))
+        splits = {split for _, _, split in near} | ({newcomer.forced} if newcomer.forced else set())
         if len(splits) > 1:
-            other = next((i for i in near if at[i][1] != "train"), near[0])
-            result.straddling[newcomer.id] = ids[other]
+            result.straddling[newcomer.id] = next((id for id, _, split in near if split != "train"), near[0][0])
             continue
-        group = at[near[0]][0] if near else newcomer.id
+        group = near[0][1] if near else newcomer.id
         split: Split = splits.pop() if splits else ("golden" if _uniform(newcomer.id) < golden_share else "train")
-        at[index] = (group, split)
+        at[newcomer.id] = (group, split)
         result.placements.append(
             Placement(id=newcomer.id, loop=loop, interaction=newcomer.interaction, group=group, split=split, turn=turn)
         )

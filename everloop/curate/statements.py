@@ -37,12 +37,13 @@ def statements(
             key = f"{item.source} {item.subject}" if item.subject is not None else item.id
             found.pop(key, None)
             found[key] = Statement(
-                id=item.id, kind=said[0], value=said[1], interaction=interaction.id, subject=item.subject
-            )
+                id=item.id, kind=said[0], value=said[1], interaction=interaction.id, subject=item.subject,
+                by=item.subject,
+            )  # fmt: skip
     for note in sorted(annotations, key=lambda a: (a.at, a.id)):
         found.pop(note.annotator, None)
         found[note.annotator] = Statement(
-            id=note.id, kind="annotation", value=note.value, interaction=interaction.id, subject=None
+            id=note.id, kind="annotation", value=note.value, interaction=interaction.id, by=note.annotator
         )
     return tuple(found.values())
 

@@ -1,5 +1,10 @@
-"""Is the candidate better than what is live? A verdict, with the numbers it rests on."""
+"""Is the candidate better than what is live, and where is it worse? With the numbers the answers rest on."""
 
-from everloop.evaluate.verdicts import ENOUGH, judge
+from everloop.evaluate.verdicts import ENOUGH, WATCHED, judge
+from everloop.evaluate.watched import checked, id_of, members, named, parse, space_of, terms_of, with_watched
+from everloop.evaluate.weak_slices import Found, WeakSlice, find
 
-__all__ = ["ENOUGH", "judge"]
+__all__ = [
+    "ENOUGH", "WATCHED", "Found", "WeakSlice", "checked", "find", "id_of", "judge", "members", "named", "parse",
+    "space_of", "terms_of", "with_watched",
+]  # fmt: skip

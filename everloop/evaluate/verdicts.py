@@ -1,6 +1,6 @@
 """Champion against candidate on the golden set, paired, overall and by slice: pass, fail or inconclusive."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from everloop.stats.power import detectable
 from everloop.types import Outcome3, SliceVerdict, Verdict
 
 ENOUGH = 20  # golden rows from which anything is said, overall and of a slice
+WATCHED = 8  # golden rows from which a slice that somebody watches can fail a candidate
 
 Right = NDArray[np.float64]  # (n,) 1 where an answer was right, else 0
 
@@ -32,6 +33,14 @@ class _Rows(NamedTuple):
         """The rows at these places."""
         groups = None if self.groups is None else [self.groups[i] for i in at]
         return _Rows(self.mine[at], self.theirs[at], groups)
+
+
+class _Asked(NamedTuple):
+    """Which slices there are, and which of them somebody watches."""
+
+    slices: Sequence[Sequence[str]]  # of each row
+    watched: tuple[str, ...]
+    strict: bool
 
 
 class _Finding(NamedTuple):
@@ -57,6 +66,8 @@ def judge(
     targets: Sequence[str],
     groups: Sequence[str] | None = None,
     slices: Sequence[Sequence[str]] | None = None,
+    watched: Collection[str] = (),
+    strict: bool = False,
     margin: float = 0.02,
     level: float = 0.95,
     out_of_fold: tuple[ArrayLike, float] | None = None,
@@ -71,6 +82,10 @@ def judge(
     difference that merely looks good may be luck. *inconclusive*: neither, or fewer than `ENOUGH` golden rows.
 
     Rows are paired; near-duplicates (equal `groups`) count as dependent. `slices` names the slices of each row.
+
+    Slices in `watched` count from `WATCHED` rows on, and share half of what all the slices' intervals may err together,
+    however many others there are. One with fewer rows decides nothing, and the reason says so; with `strict`
+    a candidate passes only if a loss of `margin` is ruled out in each of them.
 
     Where nothing is live (`champion_answers` is None) the rival is the best constant answer: pass if the accuracy is
     above its share, one-sidedly at `level`; never a fail. It is measured on the golden rows, or as long as they are
@@ -90,7 +105,8 @@ def judge(
     theirs = None if champion_answers is None else _right(champion_answers, targets)
     score = _score(mine, groups, level)
     if theirs is not None:
-        finding = _against(_Rows(mine, theirs, groups), slices, margin, level)
+        asked = _Asked(slices or [()] * len(targets), tuple(sorted(set(watched))), strict)
+        finding = _against(_Rows(mine, theirs, groups), asked, margin, level)
     else:
         finding, score = _first(mine, targets, score, out_of_fold, level)
     low_high = finding.difference or (None, None, None)
@@ -105,8 +121,15 @@ def judge(
     )  # fmt: skip
 
 
-def _against(rows: _Rows, slices: Sequence[Sequence[str]] | None, margin: float, level: float) -> _Finding:
+def _against(rows: _Rows, asked: _Asked, margin: float, level: float) -> _Finding:
     """The rules of `judge` where there is a champion."""
+    found = _overall(rows, asked, margin, level)
+    unsure = _unsure(found.slices, asked.watched) if rows.mine.size >= ENOUGH else ""
+    return found._replace(reason=f"{found.reason}{unsure}")
+
+
+def _overall(rows: _Rows, asked: _Asked, margin: float, level: float) -> _Finding:
+    """The finding, but for what is said of watched slices with too few rows."""
     n = int(rows.mine.size)
     if not n:
         return _Finding("inconclusive", _too_few(0), 0, "none")
@@ -116,16 +139,22 @@ def _against(rows: _Rows, slices: Sequence[Sequence[str]] | None, margin: float,
     change = f"{scores} ({_points(*difference)}, {level:.0%} interval)"
     if n < ENOUGH:
         return _Finding("inconclusive", _too_few(n), n, gain.method, difference)
-    by_slice = _slices(rows, slices or [()] * n, margin, level)
+    by_slice = _slices(rows, asked, margin, level)
     found = _Finding("inconclusive", "", n, gain.method, difference, by_slice)
     if gain.high < 0:
         return found._replace(outcome="fail", reason=f"worse: {change}")
-    worst = min((s for s in by_slice if s.outcome == "fail"), key=lambda s: s.high, default=None)
+    failed = [s for s in by_slice if s.outcome == "fail"]
+    worst = min(failed, key=lambda s: (s.slice not in asked.watched, s.high), default=None)
     if worst:
         where = f"{_points(worst.estimate, worst.low, worst.high)} on {worst.n} golden rows"
-        return found._replace(outcome="fail", reason=f"worse in {worst.slice}: {where}; overall {change}")
+        which = f"the watched slice {worst.slice}" if worst.slice in asked.watched else worst.slice
+        return found._replace(outcome="fail", reason=f"worse in {which}: {where}; overall {change}")
     # The lower end of a two-sided interval at 2 x level - 1 is a one-sided bound at level.
     bound = rows.compare(2 * level - 1).low
+    open_ = _not_shown(by_slice, asked) if asked.strict else ""
+    if gain.estimate >= 0 and bound > -margin and open_:
+        why = f"a loss of {margin * 100:g} points is not ruled out in the watched slice {open_}"
+        return found._replace(reason=f"{change}: {why}")
     if gain.estimate >= 0 and bound > -margin:
         return found._replace(
             outcome="pass", reason=f"{change}: a loss of {margin * 100:g} points or more is ruled out one-sidedly"
@@ -139,21 +168,43 @@ def _against(rows: _Rows, slices: Sequence[Sequence[str]] | None, margin: float,
     return found._replace(reason=f"{change}: {why}; so many rows show differences from about {seen:.1f} points")
 
 
-def _slices(rows: _Rows, slices: Sequence[Sequence[str]], margin: float, level: float) -> tuple[SliceVerdict, ...]:
-    """The comparison in each slice of `ENOUGH` rows, sorted by name."""
+def _slices(rows: _Rows, asked: _Asked, margin: float, level: float) -> tuple[SliceVerdict, ...]:
+    """The comparison in each slice of `ENOUGH` rows, and in each watched one that has any, sorted by name."""
     places: dict[str, list[int]] = {}
-    for i, names in enumerate(slices):
+    for i, names in enumerate(asked.slices):
         for name in set(names):
             places.setdefault(name, []).append(i)
-    large = {name: at for name, at in sorted(places.items()) if len(at) >= ENOUGH}
-    together = simultaneous(level, len(large))
+    watched = {name: places[name] for name in asked.watched if name in places}
+    others = {name: at for name, at in places.items() if len(at) >= ENOUGH and name not in watched}
+    # Watched slices were named before the candidate was seen: what they may err must not shrink with each value some
+    # field of the metadata happens to have. Half is theirs, half the others'.
+    count = sum(len(at) >= WATCHED for at in watched.values())
+    share = 2 if count and others else 1
     found = []
-    for name, at in large.items():
-        gain = rows.only(at).compare(together)
+    for name, at in sorted({**others, **watched}.items()):
+        gain = rows.only(at).compare(simultaneous(level, share * (count if name in watched else len(others))))
         outcome: Outcome3 = "fail" if gain.high < -margin else "pass" if gain.low > -margin else "inconclusive"
+        if len(at) < WATCHED:
+            outcome = "inconclusive"
         found.append(SliceVerdict(slice=name, estimate=gain.estimate, low=gain.low, high=gain.high, n=len(at),
                                   outcome=outcome))  # fmt: skip
     return tuple(found)
+
+
+def _unsure(by_slice: Sequence[SliceVerdict], watched: Sequence[str]) -> str:
+    """What a verdict's reason says of watched slices with too few golden rows to tell."""
+    rows = {one.slice: one.n for one in by_slice}
+    few = [f"{name} ({rows.get(name, 0)})" for name in watched if rows.get(name, 0) < WATCHED]
+    if not few:
+        return ""
+    more = f" and {len(few) - 3} more" if len(few) > 3 else ""
+    return f"; too few golden rows to tell in the watched {', '.join(few[:3])}{more}: {WATCHED} are needed"
+
+
+def _not_shown(by_slice: Sequence[SliceVerdict], asked: _Asked) -> str:
+    """The first watched slice in which a loss is not ruled out; empty if there is none."""
+    shown = {one.slice for one in by_slice if one.outcome == "pass"}
+    return next((name for name in asked.watched if name not in shown), "")
 
 
 def _first(

@@ -32,12 +32,14 @@ from everloop.server.blobs import AttachedBlobs
 from everloop.server.campaigning import Campaigning
 from everloop.server.connections import Connections
 from everloop.server.control import Declaring, Turning
+from everloop.server.datasets import DatasetPages
 from everloop.server.describe import openapi
 from everloop.server.dialect_langfuse import Langfuse
 from everloop.server.dialect_mlflow import Mlflow
 from everloop.server.dialect_phoenix import Phoenix
 from everloop.server.dialect_tensorzero import TensorZero
 from everloop.server.dialects import Hearing
+from everloop.server.dropping import Dropping
 from everloop.server.gateway import Gateway
 from everloop.server.ingest import Ingest
 from everloop.server.interaction_views import InteractionPages
@@ -46,6 +48,7 @@ from everloop.server.processes import part, say_ready, supervise
 from everloop.server.roles import rule_of
 from everloop.server.sessions import Sessions
 from everloop.server.signal_views import SignalPages
+from everloop.server.slicing import Slicing
 from everloop.server.table import Operation, Resource
 from everloop.server.telemetry import Telemetry
 from everloop.server.views import Pages
@@ -99,7 +102,8 @@ def create_app(wheel: Wheel, *, worker: bool | Turner = True) -> Starlette:
                        (*Admin(wheel.store.records, pages).operations(), *login.operations(),
                         *Campaigning(wheel).operations(), *Agreeing(wheel).operations(),
                         *AttachedBlobs(wheel).operations(), *InteractionPages(wheel, pages).operations(),
-                        *SignalPages(wheel, pages).operations()),
+                        *Slicing(wheel, pages).operations(), *Dropping(wheel).operations(),
+                        *SignalPages(wheel, pages).operations(), *DatasetPages(wheel, pages).operations()),
                        (*gateway.operations(), *dialects(wheel, threads, version, gateway)))  # fmt: skip
     pages.document(operations)
 

@@ -4,6 +4,18 @@ Open the embedded one with ``everloop.store.open_store(folder)``: everything in 
 """
 
 from everloop.store.open import Store, open_store
-from everloop.store.protocols import Blobs, Datasets, Erased, Receipt, Records, Signals, Uses
+from everloop.store.protocols import Amendment, Blobs, Change, Datasets, Erased, Receipt, Records, Signals, Uses
 
-__all__ = ["Blobs", "Datasets", "Erased", "Receipt", "Records", "Signals", "Store", "Uses", "open_store"]
+__all__ = [
+    "Amendment",
+    "Blobs",
+    "Change",
+    "Datasets",
+    "Erased",
+    "Receipt",
+    "Records",
+    "Signals",
+    "Store",
+    "Uses",
+    "open_store",
+]

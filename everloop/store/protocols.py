@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
-from everloop.types import DatasetVersion, Diff, Example, Lease, Split
+from everloop.types import DatasetVersion, Diff, Example, Lease, Ref, Split
 
 R = TypeVar("R", bound=Struct)
 
@@ -22,6 +22,21 @@ class Erased(NamedTuple):
     interactions: tuple[str, ...]  # their ids
     versions: tuple[str, ...]  # dataset versions that held an example of the subject
     models: tuple[str, ...]  # models that were trained on one of those versions
+
+
+class Amendment(NamedTuple):
+    """What a new dataset version has otherwise than its parent."""
+
+    put: Sequence[Example] = ()  # added, or instead of the one with the same id
+    remove: Sequence[str] = ()  # ids; of one that is not there nothing happens
+    merged: str | None = None  # id of the second parent, where it is a merge
+
+
+class Change(NamedTuple):
+    """One step in the life of an example."""
+
+    version: DatasetVersion  # the first on its line to have it so
+    example: Example | None  # None: taken out
 
 
 class Records(Protocol):
@@ -70,10 +85,11 @@ class Records(Protocol):
         """Records of a kind in order of position (or newest first), whose fields equal `where`.
 
         Filters are indexed for: Interaction(subject, session, trace), feedback(interaction, subject), Review(state,
-        turn, interaction), Annotation(review, interaction), Drop(turn, reason), Model(turn), Verdict(candidate, turn),
-        Turn(number, state), Placement(group, interaction), Derived(rule, interaction), Campaign(state), and `id` of
-        every kind. Any other field raises InvalidInput. A tuple, list or set as value means "one of these"; None means
-        absent. `position=range(a, b)` means from position a up to, and without, b.
+        turn, interaction), Annotation(review, interaction), Drop(turn, reason), DropAudit(reason, interaction),
+        Model(turn), Verdict(candidate, turn), Turn(number, state), Placement(group, interaction), Derived(rule,
+        interaction), Campaign(state), and `id` of every kind. Any other field raises InvalidInput. A tuple, list or set
+        as value means "one of these"; None means absent. `position=range(a, b)` means from position a up to, and
+        without, b.
         """
 
     def scan(self, kind: type[R], loop: str, *, after: int = 0, upto: int | None = None,
@@ -119,14 +135,17 @@ class Records(Protocol):
 class Datasets(Protocol):
     """Dataset versions: a version is a commit with a parent, a recipe, a content hash, and what it adds and removes."""
 
-    def commit(self, loop: str, examples: Sequence[Example], *, id: str, parent: str | None, recipe: Any, at: int,
-               alongside: Sequence[Struct] = (), fence: Lease | None = None) -> DatasetVersion:  # fmt: skip
-        """Make `examples` the content of a new version; only what differs from the parent is stored.
+    def commit(self, loop: str, examples: Sequence[Example] | Amendment, *, id: str, parent: str | None, recipe: Any,
+               at: int, alongside: Sequence[Struct] = (), fence: Lease | None = None,
+               branch: Ref | None = None) -> DatasetVersion:  # fmt: skip
+        """Make `examples` the content of a new version; only what differs from the parent is stored. An Amendment is
+        the parent's content but for what it says, and costs what it changes and a look at the parent's digests.
 
         The hash is SHA-256 over the sorted digests of the examples' content (input, target, origin, split, weight,
         depth, slices), so it does not depend on order, ids or times. `alongside` records are written (as by
         `Records.replace`) in the same transaction. Committing an `id` again returns what is there. An example id twice
-        in `examples`, or a parent that is not of this loop, raises InvalidInput.
+        in `examples`, or a parent that is not of this loop, raises InvalidInput. With `branch` (its `version` is filled
+        in) that branch then points at the new version; Conflict, and nothing is written, if it is not at `parent`.
         """
 
     def get(self, version: str) -> DatasetVersion | None:
@@ -144,11 +163,37 @@ class Datasets(Protocol):
         `added` and `removed` of a DatasetVersion count in the same way. NotFound for a version there is not.
         """
 
-    def examples(self, version: str, split: Split | None = None) -> list[Example]:
-        """The content of a version, ordered by id, less what has been erased; NotFound if there is no such version."""
+    def examples(self, version: str, split: Split | None = None, *, only: Sequence[str] | None = None) -> list[Example]:
+        """The content of a version, ordered by id, less what has been erased; of it, `only` the examples with these
+        ids. NotFound if there is no such version."""
 
     def holding(self, example: str) -> list[DatasetVersion]:
         """Versions that hold the example with this id, oldest first."""
+
+    def history(self, loop: str, example: str) -> list[Change]:
+        """Where the example with this id was added, changed (be it only in its evidence) or removed, oldest first; less
+        what has been erased."""
+
+    def refs(self, loop: str) -> list[Ref]:
+        """Branches and tags of a loop, oldest first."""
+
+    def ref(self, loop: str, name: str) -> Ref | None:
+        """One branch or tag."""
+
+    def head(self, loop: str, branch: str = "main") -> DatasetVersion | None:
+        """The version a branch or tag points at; None if there is no such name."""
+
+    def point(self, ref: Ref, expected: str | None, *, alongside: Sequence[Struct] = (),
+              fence: Lease | None = None) -> None:  # fmt: skip
+        """Make a branch or tag (`expected` None), or move a branch from version `expected` to where `ref` says; with
+        `alongside` in one transaction, durable on return.
+
+        Conflict, and nothing is written, if the name is taken or points elsewhere by now, or is a tag. InvalidInput
+        for a version that is not of this loop.
+        """
+
+    def unpoint(self, ref: Ref) -> None:
+        """Forget a name; its versions stay. Conflict if it is not, or no longer, as `ref` says."""
 
 
 class Blobs(Protocol):

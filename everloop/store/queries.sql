@@ -240,6 +240,20 @@ WHERE version IN (SELECT version FROM lineage)
     AND key NOT IN (SELECT example FROM removals WHERE version IN (SELECT version FROM lineage))
     AND (:split IS NULL OR split = :split)
 
+-- name: content_of
+-- Of these examples, those a version holds. "+" keeps SQLite to the index on the ids.
+WITH RECURSIVE lineage (version, parent) AS (
+    SELECT position, parent FROM versions WHERE position = :version
+    UNION ALL
+    SELECT versions.position, versions.parent FROM versions JOIN lineage ON versions.position = lineage.parent
+)
+SELECT id, body FROM examples
+WHERE id IN (SELECT value FROM json_each(:ids)) AND +version IN (SELECT version FROM lineage)
+    AND NOT EXISTS (
+        SELECT 1 FROM removals WHERE removals.example = examples.key AND removals.version IN (SELECT version FROM lineage)
+    )
+    AND (:split IS NULL OR split = :split)
+
 -- name: add_example
 INSERT INTO examples (version, id, split, digest, seal, body) VALUES (?, ?, ?, ?, ?, ?)
 
@@ -260,6 +274,30 @@ SELECT key, version FROM examples WHERE id = ?
 
 -- name: removals_of
 SELECT example, version FROM removals WHERE example IN (SELECT value FROM json_each(?))
+
+-- name: changes_of_example
+-- Every version that added, changed or removed the example with this id: (position, body of the version, body of the
+-- example or NULL). A change is both; what was added says it.
+SELECT versions.position, versions.body, examples.body FROM examples JOIN versions ON versions.position = examples.version
+WHERE examples.id = :id AND versions.loop = :loop
+UNION ALL
+SELECT versions.position, versions.body, NULL FROM removals JOIN versions ON versions.position = removals.version
+WHERE removals.example IN (SELECT key FROM examples WHERE id = :id) AND versions.loop = :loop
+    AND NOT EXISTS (SELECT 1 FROM examples WHERE examples.id = :id AND examples.version = removals.version)
+ORDER BY 1
+
+-- name: refs
+SELECT body FROM refs WHERE loop = ? ORDER BY position
+
+-- name: ref
+SELECT version, body FROM refs WHERE loop = ? AND id = ?
+
+-- name: point_ref
+INSERT INTO refs (id, loop, version, body) VALUES (?, ?, ?, ?)
+ON CONFLICT (id, loop) DO UPDATE SET version = excluded.version, body = excluded.body
+
+-- name: drop_ref
+DELETE FROM refs WHERE loop = ? AND id = ?
 
 -- ----------------------------------------------------------------------------------------------------------- erasure
 -- A subject is found by its hash, and the name in the body decides: two people may share a hash.

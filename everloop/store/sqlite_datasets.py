@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from everloop.errors import InvalidInput, NotFound
+from everloop.errors import Conflict, InvalidInput, NotFound
 from everloop.store import sqlite_rows as rows
 from everloop.store.digests import example_digest, subject_key, version_hash
 from everloop.store.encoding import encode, encoded
+from everloop.store.protocols import Amendment, Change
 from everloop.store.sqlite_connection import Readers
 from everloop.store.sqlite_kinds import listed
-from everloop.store.sqlite_versions import holders
+from everloop.store.sqlite_versions import decode_ref, holders, point, unpoint
 from everloop.store.sqlite_writer import Writer
 from everloop.store.statements import query
-from everloop.types import DatasetVersion, Diff, Example, Lease, Split
+from everloop.types import DatasetVersion, Diff, Example, Lease, Ref, Split
 
 _decode_example = msgspec.json.Decoder(Example).decode
 _decode_version = msgspec.json.Decoder(DatasetVersion).decode
@@ -43,6 +45,17 @@ class _Line(NamedTuple):
     seal: bytes
 
 
+class _Amended(NamedTuple):
+    """An amendment, ready to be written."""
+
+    content: dict[str, _Ready]  # put
+    touched: dict[str, _Line]  # of the parent's: what goes, or is put anew
+    others: int  # of the parent's, that stay
+    hash: str
+    erased: int  # examples that had been erased from the parent
+    merged: str | None
+
+
 class SqliteDatasets:
     """The `Datasets` Protocol on one SQLite file. Every method may be called from any thread."""
 
@@ -50,11 +63,13 @@ class SqliteDatasets:
         self._writer = writer
         self._readers = readers
 
-    def commit(self, loop: str, examples: Sequence[Example], *, id: str, parent: str | None, recipe: Any, at: int,
-               alongside: Sequence[Struct] = (), fence: Lease | None = None) -> DatasetVersion:  # fmt: skip
+    def commit(self, loop: str, examples: Sequence[Example] | Amendment, *, id: str, parent: str | None, recipe: Any,
+               at: int, alongside: Sequence[Struct] = (), fence: Lease | None = None,
+               branch: Ref | None = None) -> DatasetVersion:  # fmt: skip
         """Make `examples` the content of a new version, and write `alongside`, in one transaction."""
-        content = _ready(loop, examples)
-        made = version_hash(line.digest for line in content.values())
+        amended = self._amended(loop, examples, parent) if isinstance(examples, Amendment) else None
+        content = amended.content if amended else _ready(loop, examples)  # type: ignore[arg-type]
+        made = amended.hash if amended else version_hash(line.digest for line in content.values())
         batch = rows.ready(alongside)
 
         def work(connection: sqlite3.Connection) -> DatasetVersion:
@@ -62,20 +77,42 @@ class SqliteDatasets:
             if (known := connection.execute(query("version"), (id,)).fetchone()) is not None:
                 return _known(_decode_version(known[1]), loop)
             base = None if parent is None else _parent(connection, parent, loop)
-            old = {} if base is None else _manifest(connection, base)
+            old = {} if base is None else amended.touched if amended else _manifest(connection, base)
+            if amended and _version_of(connection, parent).erased != amended.erased:
+                raise Conflict(f"somebody's data is being erased from loop {loop!r}; try again")
             kept = {key for key, line in old.items() if key in content and content[key].digest == line.digest}
             version = DatasetVersion(
                 id=id, loop=loop, parent=parent, recipe=recipe, hash=made, added=len(content) - len(kept),
-                removed=len(old) - len(kept), size=len(content), at=at,
+                removed=len(old) - len(kept), size=len(content) + (amended.others if amended else 0), at=at,
+                merged=amended.merged if amended else None,
             )  # fmt: skip
             cursor = connection.execute(query("add_version"), (id, loop, base, made, encode(version).decode()))
             position = cursor.lastrowid
             assert position is not None
             _write_changes(connection, position, old, content)
+            if branch is not None:
+                point(connection, replace(branch, version=id), parent)
             rows.overwrite(connection, batch)
             return version
 
         return self._writer.submit(work).result()
+
+    def _amended(self, loop: str, wanted: Amendment, parent: str | None) -> "_Amended":
+        """What an amendment comes to, worked out while others may write: the parent changes only by erasure."""
+        if parent is None:
+            raise InvalidInput("an amendment needs the version that it amends as its parent")
+        content = _ready(loop, wanted.put)
+        if both := content.keys() & set(wanted.remove):
+            raise InvalidInput(f"example {min(both)!r} is both put and removed")
+        with self._readers.reading(snapshot=True) as connection:
+            if wanted.merged is not None:
+                _parent(connection, wanted.merged, loop)
+            base = _parent(connection, parent, loop)
+            erased = _version_of(connection, parent).erased
+            manifest = _manifest(connection, base)
+        touched = {id: manifest.pop(id) for id in {*content, *wanted.remove} if id in manifest}
+        digests = [line.digest for line in manifest.values()] + [line.digest for line in content.values()]
+        return _Amended(content, touched, len(manifest), version_hash(digests), erased, wanted.merged)
 
     def get(self, version: str) -> DatasetVersion | None:
         """One version by id, or by a unique prefix of its id or hash."""
@@ -98,11 +135,14 @@ class SqliteDatasets:
             removed = [line.key for id, line in before.items() if _differs(after.get(id), line)]
             return Diff(added=tuple(_bodies(connection, added)), removed=tuple(_bodies(connection, removed)))
 
-    def examples(self, version: str, split: Split | None = None) -> list[Example]:
-        """The content of a version, ordered by id."""
+    def examples(self, version: str, split: Split | None = None, *, only: Sequence[str] | None = None) -> list[Example]:
+        """The content of a version, ordered by id; of it, `only` the examples with these ids."""
         with self._readers.reading(snapshot=True) as connection:
             values = {"version": _position(connection, version), "split": split}
-            found = connection.execute(query("content"), values).fetchall()
+            if only is None:
+                found = connection.execute(query("content"), values).fetchall()
+            else:
+                found = connection.execute(query("content_of"), {**values, "ids": listed(only)}).fetchall()
         found.sort()
         return [_decode_example(body) for _, body in found]
 
@@ -112,6 +152,47 @@ class SqliteDatasets:
             stored = connection.execute(query("rows_of_example"), (example,)).fetchall()
             found = holders(connection, stored) if stored else []
         return [_decode_version(body) for _, body, _ in found]
+
+    def history(self, loop: str, example: str) -> list[Change]:
+        """Where the example with this id was added, changed or removed, oldest first."""
+        with self._readers.reading() as connection:
+            found = connection.execute(query("changes_of_example"), {"id": example, "loop": loop}).fetchall()
+        return [
+            Change(_decode_version(version), None if body is None else _decode_example(body))
+            for _, version, body in found
+        ]
+
+    def refs(self, loop: str) -> list[Ref]:
+        """Branches and tags of a loop, oldest first."""
+        with self._readers.reading() as connection:
+            return [decode_ref(body) for (body,) in connection.execute(query("refs"), (loop,)).fetchall()]
+
+    def ref(self, loop: str, name: str) -> Ref | None:
+        """One branch or tag."""
+        with self._readers.reading() as connection:
+            found = connection.execute(query("ref"), (loop, name)).fetchone()
+        return None if found is None else decode_ref(found[1])
+
+    def head(self, loop: str, branch: str = "main") -> DatasetVersion | None:
+        """The version that a branch or tag points at."""
+        ref = self.ref(loop, branch)
+        return None if ref is None else self.get(ref.version)
+
+    def point(self, ref: Ref, expected: str | None, *, alongside: Sequence[Struct] = (),
+              fence: Lease | None = None) -> None:  # fmt: skip
+        """Make a branch or tag, or move a branch that is at `expected`."""
+        batch = rows.ready(alongside)
+
+        def work(connection: sqlite3.Connection) -> None:
+            rows.check(connection, fence)
+            point(connection, ref, expected)
+            rows.overwrite(connection, batch)
+
+        self._writer.submit(work).result()
+
+    def unpoint(self, ref: Ref) -> None:
+        """Forget a name; its versions stay."""
+        self._writer.submit(lambda connection: unpoint(connection, ref)).result()
 
 
 def _ready(loop: str, examples: Sequence[Example]) -> dict[str, _Ready]:
@@ -168,6 +249,10 @@ def _parent(connection: sqlite3.Connection, parent: str, loop: str) -> int:
     if found is None or _decode_version(found[1]).loop != loop:
         raise InvalidInput(f"parent {parent!r} is not a dataset version of loop {loop!r}")
     return int(found[0])
+
+
+def _version_of(connection: sqlite3.Connection, id: str | None) -> DatasetVersion:
+    return _decode_version(connection.execute(query("version"), (id,)).fetchone()[1])
 
 
 def _find(connection: sqlite3.Connection, version: str) -> tuple[int, str] | None:

@@ -37,6 +37,7 @@ def erase(connection: sqlite3.Connection, subject: str) -> Erased:
         "feedback": ("feedback", "id", feedback),
         "held": ("held", "id", ids("held_of_subject", of_subject)),
         "drop": ("drops", "id", [*interactions, *feedback]),
+        "drop_audit": ("drop_audits", "interaction", [*interactions, *feedback]),
         "review": ("reviews", "id", reviews),
         "annotation": ("annotations", "id", ids("annotations_of", of_subject)),
         "placement": ("placements", "interaction", interactions),

@@ -72,6 +72,7 @@ _KINDS: dict[type[Struct], Kind] = {
     **{of: _feedback(str(of.__struct_config__.tag)) for of in types.FeedbackFields.__subclasses__()},
     types.Placement: _kind("placement", "placements", types.Placement, "group", "interaction", key="id, loop"),
     types.Drop: _kind("drop", "drops", types.Drop, "turn", "reason"),
+    types.DropAudit: _kind("audited drop", "drop_audits", types.DropAudit, "reason", "interaction"),
     types.Review: _kind("review", "reviews", types.Review, "state", "turn", "interaction"),
     types.Annotation: _kind("annotation", "annotations", types.Annotation, "review", "interaction"),
     types.Model: _kind("model", "models", types.Model, "turn", "dataset"),
@@ -83,6 +84,7 @@ _KINDS: dict[type[Struct], Kind] = {
     types.Derived: DERIVED,
     types.Mark: _kind("mark", "marks", types.Mark),
     types.Preference: _kind("preference", "preferences", types.Preference),
+    types.WatchedSlice: _kind("watched slice", "watched_slices", types.WatchedSlice),
     types.Turn: _kind("turn", "turns", types.Turn, "number", "state"),
 }
 

@@ -18,6 +18,7 @@ from everloop.types import (
     DatasetVersion,
     Demonstration,
     Drop,
+    DropAudit,
     Example,
     FeedbackFields,
     Implicit,
@@ -446,6 +447,7 @@ def test_erasure_takes_the_subject_and_what_hangs_on_it(store: Store) -> None:
     put(thumb("mine", "i2", subject="u1"), thumb("on-mine", "i1", subject="u2"), thumb("other", "i2", subject="u2"))
     put(thumb("waiting", "later", subject="u1"), thumb("waiting2", "later", subject="u2"))
     put(drop("i1", 1, "empty"), drop("i2", 1, "empty"), review("r1"), review("r2", interaction="i2"))
+    put(*(DropAudit(id=f"d{n}", loop="support", reason="empty", interaction=f"i{n}") for n in (1, 2)))
     put(
         *(Annotation(id=f"a{n}", loop="support", review=f"r{n}", interaction=f"i{n}", annotator="x", value="y")
           for n in (1, 2)),
@@ -455,8 +457,8 @@ def test_erasure_takes_the_subject_and_what_hangs_on_it(store: Store) -> None:
     erased = store.records.erase("u1")
     assert erased.interactions == ("i1",)
     assert erased.rows == {
-        "interaction": 1, "feedback": 2, "held": 1, "drop": 1, "review": 1, "annotation": 1, "placement": 1,
-        "derived": 0, "blob": 0, "example": 0,
+        "interaction": 1, "feedback": 2, "held": 1, "drop": 1, "drop_audit": 1, "review": 1, "annotation": 1,
+        "placement": 1, "derived": 0, "blob": 0, "example": 0,
     }  # fmt: skip
     assert (erased.versions, erased.models) == ((), ())
     assert [r.id for r in store.records.find(Interaction)] == ["i2", "i3"]

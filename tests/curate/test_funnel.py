@@ -133,6 +133,15 @@ def test_a_row_that_joins_a_golden_and_a_training_group_is_left_out_even_without
     assert reasons(funnel) == {"m": "straddles"}
 
 
+def test_a_near_duplicate_of_which_nobody_says_a_word_is_left_out_where_the_loop_asks_for_it():
+    rows = [it("a", "where is my card it has not arrived"), it("b", "where is my card it has not arrived?!"),
+            it("c", "where is my card it has not arrived yet")]  # fmt: skip
+    policy = Policy(golden_share=0.0, rules=(*DEFAULT_ORDER[:-1], "near_duplicate.v1", "no_signal.v1"))
+    funnel = run("l", 1, rows, known(correction("c", "x")), policy)
+    assert [(d.id, d.reason, d.matched) for d in funnel.drops] == [("b", "near_duplicate", fingerprint(rows[0].input))]
+    assert not run("l", 1, rows, known(), NEVER_GOLDEN).drops
+
+
 def test_a_label_sent_to_training_that_is_a_twin_of_a_golden_row_is_refused():
     golden = Placement(id=fingerprint("where is my card please"), loop="l", interaction="g", group="g",
                        split="golden", turn=0)  # fmt: skip

@@ -54,7 +54,7 @@ def stored(wheel: Wheel) -> Wheel:
 
 def test_no_page_lets_it_out(stored: Wheel) -> None:
     admin = create(stored.store.records, "admin", "admin").secret
-    known, shown = {"name": "worst", "id": "i", "n": "1"}, 0
+    known, shown = {"name": "worst", "id": "i", "n": "1", "version": "latest"}, 0
     with served(stored) as http:
         http.headers.update({"authorization": f"Bearer {admin}", "accept": "text/html"})
         document = http.get("/openapi.json").json()
