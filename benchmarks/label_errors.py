@@ -20,8 +20,8 @@ import numpy as np
 from _results import machine, markdown_table, write_section
 
 from everloop import train
-from everloop.curate import confident, label_errors, neighbours
-from everloop.features import text
+from everloop.curate import confident, label_errors
+from everloop.features import neighbours, text
 from everloop.stats.intervals import wilson
 from everloop.types import Spec
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.collect.outcomes import counts
-from everloop.loop import answers, predictor
+from everloop.opinions import answers, predictor
 from everloop.reading import sentence
 from everloop.report import Arrow, Check
 from everloop.stats import intervals, paired

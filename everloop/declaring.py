@@ -39,6 +39,8 @@ def declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
         train.trainer(spec.trainer)
     for rule in spec.policy.rules:
         registry.find("rule", rule)
+    for source in spec.policy.sources:
+        registry.find("source", source.name)
     _check_policy(spec.policy)
     _check_variants(spec)
     check_signals(spec.signals)
@@ -48,7 +50,8 @@ def declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
 
 
 def _check_policy(policy: Policy) -> None:
-    shares = {"near_duplicate": (0.1, 1), "golden_share": (0, 0.9), "margin": (0, 1), "auto_weight": (0, 1)}
+    shares = {"near_duplicate": (0.1, 1), "golden_share": (0, 0.9), "margin": (0, 1), "auto_weight": (0, 1),
+              "auto_error": (0, 0.5)}  # fmt: skip
     for name, (low, high) in shares.items():
         if not low <= getattr(policy, name) <= high:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: must be between {low} and {high}")
@@ -56,7 +59,7 @@ def _check_policy(policy: Policy) -> None:
         raise InvalidInput(f"policy auto_confidence={policy.auto_confidence}: must be 0 or more; above 1 means never")
     if not 0.5 <= policy.level < 1:
         raise InvalidInput(f"policy level={policy.level}: must be at least 0.5 and below 1")
-    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds"):
+    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds", "auto_audit"):
         if getattr(policy, name) < 0:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: can't be negative")
 

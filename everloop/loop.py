@@ -17,18 +17,26 @@ from numpy.typing import NDArray
 
 from everloop import curate, deploy, evaluate, label, reading, train
 from everloop.errors import Conflict, LeaseLost
-from everloop.features import text
 from everloop.ids import new_id, now
+from everloop.opinions import (
+    Audits,
+    Judged,
+    answers,
+    audits,
+    drawn,
+    judge,
+    out_of_fold,
+    predictor,
+    vectors_of,
+    with_proposals,
+)
 from everloop.store import Store
 from everloop.types import (
-    Alternative,
     Annotation,
     DatasetVersion,
     Drop,
-    Evidence,
     Example,
     FeedbackFields,
-    Input,
     Interaction,
     Lease,
     LoopSpec,
@@ -45,11 +53,7 @@ from everloop.types import (
 )
 
 STEPS = reading.STEPS
-_POOL = 10_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
-_PLENTY = 30_000  # rows people labelled from which on the machine's own labels add nothing worth their time
-_ENOUGH = 2_000  # rows that tell a first model's accuracy to within about 2 points
-_FOLDS, _MANY = 3, 8_000  # with so many rows two folds tell the same, in half the time
-_PLACES = 4  # digits of a probability that decide anything
+_AGAIN = ("suspect", "audit")  # reviews of what is labelled already
 
 
 class Done(NamedTuple):
@@ -139,16 +143,6 @@ def newest_version(store: Store, loop: str) -> DatasetVersion | None:
     return store.datasets.head(loop)
 
 
-def predictor(store: Store, model: Model) -> train.Predictor:
-    """A model, loaded from its bytes; loading executes nothing."""
-    return train.trainer(model.spec).load(store.blobs.get(model.blob))
-
-
-def answers(model: train.Predictor, inputs: Sequence[Input]) -> list[str]:
-    """The model's answer to each input."""
-    return [model.classes[i] for i in model.probabilities(inputs).argmax(axis=1)] if inputs else []
-
-
 # --- opening --------------------------------------------------------------------------------------------------------
 
 
@@ -218,27 +212,29 @@ def _curate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started:
 def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
     """Put into the queue what people should look at, with the machine's proposal attached."""
     funnel = _funnel(bench, spec, turn)
-    asked = frozenset(
-        review.interaction for batch in bench.store.records.scan(Review, spec.name) for _, review in batch
-    )
-    fresh = _with_proposals(bench.store, spec.name, funnel.pool)
+    # What the turn before asked to be looked at again is part of this one's budget.
+    again = sum(r.why in _AGAIN for r in bench.store.records.find(Review, spec.name, state="open"))
+    policy = msgspec.structs.replace(spec.policy, review_budget=max(0, spec.policy.review_budget - again))
+    fresh = with_proposals(bench.store, spec.name, funnel.pool)
     wanted = label.ask(
-        funnel.evidence, fresh, funnel.contested, asked=asked, policy=spec.policy, vectors=vectors_of,
+        funnel.evidence, fresh, funnel.contested, asked=_asked(bench.store, spec.name), policy=policy,
+        vectors=vectors_of,
         rng=np.random.default_rng([turn.number, *spec.name.encode()]),  # a step that is done again draws the same
     )  # fmt: skip
-    reviews = [
-        Review(
-            id=new_id(), loop=spec.name, turn=turn.number, interaction=want.evidence.interaction,
-            input=want.evidence.input, why=want.why, proposal=want.evidence.output,
-            confidence=want.evidence.confidence, priority=want.priority, at=now(),
-        )
-        for want in wanted
-    ]  # fmt: skip
+    reviews = [_review(turn, want, want.evidence.output, want.evidence.confidence) for want in wanted]
     why = {reason: sum(r.why == reason for r in reviews) for reason in ("golden", "disputed", "uncertain", "random")}
     # What is learned from the random rows is weighed by the chance they had.
     propensity = next((want.propensity for want in wanted if want.propensity is not None), None)
     counts = {"asked": len(reviews), **why, "random_propensity": propensity}
     _finish(bench, turn, lease, started, "label", Done(counts, reviews))
+
+
+def _review(turn: Turn, want: label.Wanted, proposal: str | None, confidence: float | None) -> Review:
+    return Review(
+        id=new_id(), loop=turn.loop, turn=turn.number, interaction=want.evidence.interaction,
+        input=want.evidence.input, why=want.why, proposal=proposal, confidence=confidence, priority=want.priority,
+        at=now(),
+    )  # fmt: skip
 
 
 def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
@@ -261,8 +257,10 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
     notes = store.records.head(Annotation, spec.name)
     before = next(iter(store.records.find(Turn, spec.name, number=turn.number - 1)), None)
     earlier = (_counted(before, "dataset", "annotations") if before else None) or 0
-    opinions = _opinions(spec, funnel)
-    made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, opinions, spec.policy)
+    told = audits(store, spec)
+    judged = judge(spec, funnel.evidence, funnel.pool, drawn(store, spec.name, told.since), told.alarms > 0)
+    threshold = judged.certified.threshold if judged.certified else None
+    made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, judged.opinions, spec.policy, threshold)
     examples, twins = _without_leaks(made.examples, turn, spec.policy.near_duplicate)
     examples, edited = _without_edited_out(store, turn, examples)
     twins += edited
@@ -273,14 +271,21 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
     counts = {
         "annotations": notes, "human_labels": _newer(store, Annotation, spec.name, earlier), "examples": len(training),
         "golden": len(examples) - len(training), "auto_labelled": made.automatic, "doubted": made.doubted,
-        "waterfall": _waterfall(funnel, [*made.drops, *twins]),
+        "waterfall": _waterfall(funnel, [*made.drops, *twins]), **_promised(spec, judged, told),
     }  # fmt: skip
+    own = {e.id for e in training if e.origin == "auto"}
+    again = label.recheck(
+        judged.suspects, [row for row in funnel.pool if row.id in own], asked=_asked(store, spec.name),
+        policy=spec.policy, rng=np.random.default_rng([turn.number, *spec.name.encode(), 1]),
+    )  # fmt: skip
+    reviews = [_review(turn, want, judged.opinions[want.evidence.id].best, judged.opinions[want.evidence.id].confidence)
+               for want in again]  # fmt: skip
     recipe = Spec(name="turn.v1", args={"turn": turn.number, "policy": msgspec.to_builtins(spec.policy)})
     id = new_id()
-    done = _marked(turn, started, "dataset", Done({**counts, "version": id}))
+    done = _marked(turn, started, "dataset", Done({**counts, "version": id}, cost=judged.cost))
     store.datasets.commit(
         spec.name, examples, id=id, parent=parent.id if parent else None, recipe=recipe, at=now(),
-        alongside=[*drops, done], fence=lease,
+        alongside=[*drops, *reviews, done], fence=lease,
         branch=Ref(id="main", loop=spec.name, kind="branch", version=id, by="turn", at=now()),
     )  # fmt: skip
 
@@ -332,7 +337,7 @@ def _evaluate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, starte
     theirs = answers(predictor(store, champion), inputs) if champion else None
     outside: tuple[NDArray[np.float64], float] | None = None
     if champion is None:
-        outside = _out_of_fold(candidate, store.datasets.examples(candidate.dataset, "train"))
+        outside = out_of_fold(candidate, store.datasets.examples(candidate.dataset, "train"))
     watched = store.records.find(WatchedSlice, spec.name)
     slices = evaluate.with_watched(watched, golden, lambda: vectors_of(inputs))
     verdict = evaluate.judge(
@@ -412,67 +417,21 @@ def _reason(drop: Drop | None) -> tuple[str, str | None] | None:
     return None if drop is None or drop.undone else (drop.reason, drop.matched)
 
 
-def _with_proposals(store: Store, loop: str, pool: Sequence[Evidence]) -> list[Evidence]:
-    """The newest rows of the pool with the live model's answer: what an older model was unsure of is old news."""
-    current = deploy.live(store.records.find(Release, loop))
-    model = store.records.get(Model, current.model) if current and current.model else None
-    older, newest = list(pool[:-_POOL]), list(pool[-_POOL:])
-    if model is None or not newest:
-        return list(pool)
-    loaded = predictor(store, model)
-    matrix = np.round(loaded.probabilities([row.input for row in newest]), _PLACES)
-    for i, row in enumerate(matrix):
-        best = np.argsort(-row, kind="stable")[:2]
-        told = [Alternative(loaded.classes[j], float(row[j])) for j in best]
-        newest[i] = msgspec.structs.replace(
-            newest[i], output=told[0].value, confidence=told[0].confidence, alternatives=tuple(told[1:])
-        )
-    return older + newest
+def _asked(store: Store, loop: str) -> frozenset[str]:
+    """Interactions that are, or have been, in the queue."""
+    return frozenset(review.interaction for batch in store.records.scan(Review, loop) for _, review in batch)
 
 
-def _opinions(spec: LoopSpec, funnel: curate.Funnel) -> dict[str, label.Opinion]:
-    """What models that have not seen a row think of it: out-of-fold for evidence, the folds' mean for the pool."""
-    known = sorted((e for e in funnel.evidence if e.split == "train"), key=lambda e: e.id)
-    # The machine's own labels help most where people's are few.
-    room = max(0, min(_POOL, _PLENTY - len(known)))
-    pool = sorted((e for e in funnel.pool if e.split == "train"), key=lambda e: e.interaction)
-    pool = pool[len(pool) - min(room, len(pool)) :]
-    targets = [label.target_of(e)[0] for e in known]
-    if len(set(targets)) < 2 or spec.task == "chat":  # free text has no classes to be unsure between
-        return {}
-    trainer = train.choose([e.input for e in known]) if spec.trainer.name == "auto" else spec.trainer
-    crossed = train.crossed(train.CrossJob(
-        trainer, [e.input for e in known], targets, [1.0] * len(known), [e.group for e in known],
-        [e.input for e in pool], _FOLDS if len(known) < _MANY else 2,
-    ))  # fmt: skip
-    column = {name: i for i, name in enumerate(crossed.classes)}
-    found: dict[str, label.Opinion] = {}
-    for rows, matrix, given in ((known, crossed.probabilities, targets), (pool, crossed.pool, None)):
-        if not len(rows):
-            continue
-        best = np.round(matrix, _PLACES).argmax(axis=1)
-        for i, row in enumerate(rows):
-            of_given = matrix[i, column[given[i]]] if given else 0.0
-            found[row.id] = label.Opinion(
-                crossed.classes[best[i]], round(float(matrix[i, best[i]]), _PLACES), round(float(of_given), _PLACES)
-            )
+def _promised(spec: LoopSpec, judged: Judged, told: Audits) -> dict[str, Any]:
+    """What the machine's labels of this version were certified for, and what people have found of earlier ones."""
+    found: dict[str, Any] = {"alarms": told.alarms}
+    if judged.certified is not None:
+        found["certified"] = {"max_error": spec.policy.auto_error, **judged.certified._asdict()}
+    if told.state is not None:
+        found["audited_error"] = told.state.error._asdict()
+    if judged.notes:
+        found["notes"] = list(judged.notes)
     return found
-
-
-def _out_of_fold(model: Model, examples: Sequence[Example]) -> tuple[NDArray[np.float64], float]:
-    """For a first model: which training rows it gets right when it has not seen them, and the best constant's share.
-
-    Only rows a person labelled count, and no more of them than the answer needs: ids are hashes, so the first are a
-    sample, and models trained on fewer rows err on the safe side.
-    """
-    people = [e for e in examples if e.origin != "auto"][:_ENOUGH]
-    targets = [e.target for e in people]
-    crossed = train.crossed(train.CrossJob(
-        model.spec, [e.input for e in people], targets, [e.weight for e in people], [e.group for e in people],
-    ))  # fmt: skip
-    answers = [crossed.classes[i] for i in np.round(crossed.probabilities, _PLACES).argmax(axis=1)]
-    right = np.array([a == t for a, t in zip(answers, targets, strict=True)], float)
-    return right, max(targets.count(t) for t in set(targets)) / len(targets)
 
 
 def _candidate(store: Store, loop: str, turn: Turn) -> Model | None:
@@ -511,13 +470,6 @@ def _without_edited_out(store: Store, turn: Turn, examples: list[Example]) -> tu
     out = {d.id: d for d in store.records.find(Drop, turn.loop, reason=reading.EDITED_OUT) if not d.undone}
     hit = {e.id: out[e.evidence[0]] for e in examples if out and e.evidence and e.evidence[0] in out}
     return [e for e in examples if e.id not in hit], list(hit.values())
-
-
-def vectors_of(inputs: Sequence[Input]) -> NDArray[np.float32]:
-    """Inputs as vectors (n, columns): lists of numbers as they are, all others by their text."""
-    if inputs and isinstance(inputs[0], list):
-        return np.array(inputs, np.float32)
-    return text.vectors([curate.text_of(value) or "" for value in inputs])
 
 
 def _waterfall(funnel: curate.Funnel, more: Sequence[Drop]) -> list[list[Any]]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from statistics import median
+from typing import Any
 
 from everloop import deploy
 from everloop.curate.drop_audits import doubted
 from everloop.errors import NotFound
-from everloop.report import Point, Status, TurnReport, VariantUse
+from everloop.report import Audited, Point, Status, TurnReport, VariantUse
 from everloop.stats import intervals
 from everloop.store import Store
 from everloop.types import (
@@ -70,6 +71,7 @@ def build(store: Store, turn: Turn, releases: list[Release]) -> TurnReport:
     led = steps.get("deploy", {}).get("release")
     until = [r for r in releases if turn.ended is None or r.at <= turn.ended]
     live = deploy.live(until)
+    certified = made.get("certified", {})
     kept = made.get("examples", 0) + made.get("golden", 0)
     spec = store.records.get(LoopSpec, turn.loop)
     task = spec.task if spec else "classify"
@@ -79,12 +81,21 @@ def build(store: Store, turn: Turn, releases: list[Release]) -> TurnReport:
         feedback=curated.get("feedback", 0), kept=kept,
         dropped={reason: n for reason, n in made.get("waterfall", curated.get("waterfall", ())) if n},
         human_labels=made.get("human_labels", 0), auto_labelled=made.get("auto_labelled", 0),
+        auto_error=certified.get("max_error") if certified.get("threshold") is not None else None,
+        auto_needed=certified.get("needed"), audited=_audited(made),
         examples=made.get("examples", 0), golden=made.get("golden", 0), dataset=version.id if version else None,
         dataset_hash=version.hash if version else None, model=models[-1].id if models else None,
         candidates=len(models), verdict=verdicts[-1] if verdicts else None,
         release=next((r for r in releases if r.id == led), None), live=live.model if live else None,
         seconds=round(sum(s.seconds for s in turn.steps), 3), cost=sum(s.cost for s in turn.steps), steps=turn.steps,
     )  # fmt: skip
+
+
+def _audited(made: dict[str, Any]) -> Audited | None:
+    error, alarms = made.get("audited_error"), made.get("alarms", 0)
+    if error is None:
+        return Audited(estimate=None, low=None, high=None, n=0, alarms=alarms) if alarms else None
+    return Audited(**{name: error[name] for name in ("estimate", "low", "high", "n")}, alarms=alarms)
 
 
 def curve(reports: list[TurnReport]) -> list[Point]:

@@ -5,6 +5,28 @@ from msgspec import Struct, field
 from everloop.types import Outcome3, Release, Step, Verdict
 
 
+class Audited(Struct, frozen=True, kw_only=True):
+    """The share of the machine's labels that people found wrong, since the promise was last broken."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    n: int
+    alarms: int  # times the promise has been broken
+
+    def sentence(self) -> str:
+        """In a few words.
+
+        >>> Audited(estimate=0.02, low=0.0, high=0.07, n=100, alarms=0).sentence()
+        '2.0 % wrong (0.0 to 7.0) of 100 audited'
+        """
+        broken = f"; the promise was broken {self.alarms} times" if self.alarms else ""
+        if self.estimate is None or self.low is None or self.high is None:
+            return f"none audited since{broken}"
+        return (f"{self.estimate * 100:.1f} % wrong ({self.low * 100:.1f} to {self.high * 100:.1f}) "
+                f"of {self.n} audited{broken}")  # fmt: skip
+
+
 class TurnReport(Struct, frozen=True, kw_only=True):
     """One turn in numbers: what came in, what was kept, what was learned, what moved, what it cost."""
 
@@ -22,6 +44,9 @@ class TurnReport(Struct, frozen=True, kw_only=True):
     dropped: dict[str, int]  # by reason, over all interactions so far
     human_labels: int  # annotations that came in for this turn
     auto_labelled: int  # examples whose label is the machine's
+    auto_error: float | None  # at most so large a share of them is wrong, as certified; None: nothing was certified
+    auto_needed: int | None  # labels drawn at random that would probably certify something; None: it is, or none would
+    audited: Audited | None  # what people found wrong of the machine's labels that they were shown; None: none yet
     examples: int  # in training
     golden: int  # in the golden set
     dataset: str | None  # id of the dataset version
@@ -43,7 +68,7 @@ class TurnReport(Struct, frozen=True, kw_only=True):
             f"turn {self.turn} of {self.loop} ({self.state}, started by {self.trigger})",
             f"  came in   {self.interactions} interactions, {self.feedback} feedback",
             f"  kept      {self.kept}; left out: {dropped}",
-            f"  labels    {self.human_labels} by people, {self.auto_labelled} by the machine",
+            f"  labels    {self.human_labels} by people, {self.auto_labelled} by the machine" + self.promise(),
             f"  data      {self.examples} to train on, {self.golden} golden"
             + (f" (version {self.dataset_hash[:12]})" if self.dataset_hash else ""),
             f"  verdict   {self.verdict_line()}",
@@ -52,6 +77,15 @@ class TurnReport(Struct, frozen=True, kw_only=True):
             + "".join(f"; {step.name} {step.seconds:.1f}" for step in self.steps if step.seconds >= 0.05),
         ]
         return "\n".join(lines)
+
+    def promise(self) -> str:
+        """What is known of the machine's labels, to be put behind their number."""
+        parts = [f"at most {self.auto_error * 100:g} % of them wrong"] if self.auto_labelled and self.auto_error else []
+        if self.auto_needed is not None:
+            parts.append(f"nothing could be certified: that takes about {self.auto_needed} labels drawn at random")
+        if self.audited is not None:
+            parts.append(self.audited.sentence())
+        return f" ({'; '.join(parts)})" if parts else ""
 
     def verdict_line(self) -> str:
         """The verdict in one sentence, or why there is none."""
@@ -142,4 +176,4 @@ class Point(Struct, frozen=True, kw_only=True):
     live: bool  # whether this model went live
 
 
-__all__ = ["Arrow", "Check", "Point", "Status", "TurnReport", "VariantUse"]
+__all__ = ["Arrow", "Audited", "Check", "Point", "Status", "TurnReport", "VariantUse"]

@@ -38,7 +38,10 @@ class Policy(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=
     # cheaper, but only unbiased where people give feedback without regard to whether the answer was right
     review_budget: int = 100  # reviews asked of people per turn
     review_fresh: int = 40  # of these, at most so many on rows nobody has said anything about
-    auto_confidence: float = 0.9  # calibrated confidence from which the machine's own label is used; above 1 = never
+    auto_error: float = 0.05  # largest share of wrong labels among the machine's own, held at `level`; 0 = it has none
+    auto_confidence: float = 0.5  # below this its label is never used, whatever is certified; above 1 = never
+    auto_audit: int = 10  # of its labels, so many a turn are drawn for people, who keep the promise honest
+    sources: tuple[Spec, ...] = ()  # who proposes labels beside the loop's own model: "neighbours.v1", "rules.v1", …
     auto_weight: float = 0.5  # weight of such an example beside a person's
     margin: float = 0.02  # a candidate may be worse by at most this much, in the capability's unit
     level: float = 0.95  # confidence level of every interval and verdict
@@ -344,7 +347,7 @@ class Review(Struct, frozen=True, gc=False, kw_only=True):
     turn: int
     interaction: str
     input: Input
-    why: Literal["golden", "disputed", "uncertain", "random"]  # why it was chosen
+    why: Literal["golden", "disputed", "uncertain", "random", "suspect", "audit"]  # why it was chosen
     proposal: str | None = None  # what the machine would say
     confidence: float | None = None  # calibrated probability of the proposal
     priority: float = 0.0  # higher comes first

@@ -12,7 +12,8 @@ from everloop import curate, deploy, evaluate, train
 from everloop.auditing import along
 from everloop.errors import Conflict, InvalidInput, NotFound
 from everloop.ids import now
-from everloop.loop import answers, newest_version, predictor, vectors_of
+from everloop.loop import newest_version
+from everloop.opinions import answers, predictor, vectors_of
 from everloop.store import Store
 from everloop.types import Example, LoopSpec, Model, Release, SliceVerdict, Verdict, WatchedSlice
 

@@ -23,7 +23,8 @@ from everloop.collect.tending import Tended, declared_marks, derive, tend
 from everloop.declaring import declared
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
-from everloop.loop import Workbench, advance, evidence_lease, open_turn, predictor
+from everloop.loop import Workbench, advance, evidence_lease, open_turn
+from everloop.opinions import predictor
 from everloop.redact import BUILT_IN
 from everloop.report import Check, Point, Status, TurnReport
 from everloop.settings import Settings

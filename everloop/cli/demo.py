@@ -16,7 +16,8 @@ from everloop.cli.console import Console
 from everloop.cli.simulate import Data, People, bootstrap, load
 from everloop.collect import build_feedback
 from everloop.errors import Conflict, InvalidInput
-from everloop.loop import answers, open_turn, predictor
+from everloop.loop import open_turn
+from everloop.opinions import answers, predictor
 from everloop.settings import Settings
 from everloop.stats import intervals
 from everloop.train import FitJob, fitted, trainer
@@ -239,7 +240,11 @@ def _row(loop: Loop, plan: Plan, number: int) -> dict[str, Any]:
     verdict = report.verdict
     return {
         "turn": number, "interactions": report.interactions, "feedback": report.feedback, "kept": report.kept,
-        "dropped": report.dropped, "auto_labelled": report.auto_labelled, "human_labels": report.human_labels,
+        "dropped": report.dropped, "auto_labelled": report.auto_labelled, "auto_error": report.auto_error,
+        "audited": None if report.audited is None else {
+            "estimate": report.audited.estimate, "low": report.audited.low, "high": report.audited.high,
+            "n": report.audited.n, "alarms": report.audited.alarms,
+        }, "human_labels": report.human_labels,
         "candidates": report.candidates,
         "verdict": None if verdict is None else {
             "outcome": verdict.outcome, "estimate": verdict.estimate, "low": verdict.low, "high": verdict.high,
@@ -289,7 +294,7 @@ def _print(console: Console, result: dict[str, Any], home: Path) -> None:
 
     table = [
         (r["turn"], r["interactions"], r["feedback"], r["kept"], sum(r["dropped"].values()), r["human_labels"],
-         r["auto_labelled"], _told(r), shown(r["test_accuracy"]), r["seconds"])
+         r["auto_labelled"], _audit(r), _told(r), shown(r["test_accuracy"]), r["seconds"])
         for r in result["turns"]
     ]  # fmt: skip
     names = (
@@ -300,12 +305,13 @@ def _print(console: Console, result: dict[str, Any], home: Path) -> None:
         "dropped",
         "people",
         "machine",
+        "of it wrong",
         "candidate",
         "live on test rows",
         "s",
     )
     whole = not console.terminal or shutil.get_terminal_size().columns >= _WIDE
-    shown_columns = range(len(names)) if whole else (0, 1, 5, 6, 7, 8)
+    shown_columns = range(len(names)) if whole else (0, 1, 5, 6, 8, 9)
     console.table([names[i] for i in shown_columns], [[row[i] for i in shown_columns] for row in table])
     turns = result["turns"]
     console.say()
@@ -320,6 +326,14 @@ def _print(console: Console, result: dict[str, Any], home: Path) -> None:
     (home / _MARK).write_bytes(
         msgspec.json.encode({**msgspec.json.decode((home / _MARK).read_bytes()), "finished": True})
     )
+
+
+def _audit(row: dict[str, Any]) -> str:
+    """What people found of the machine's labels, so far."""
+    audited = row["audited"]
+    if audited is None or audited["estimate"] is None:
+        return ""
+    return f"{audited['estimate']:.1%} ({audited['low']:.1%} to {audited['high']:.1%}) of {audited['n']}"
 
 
 def _told(row: dict[str, Any]) -> str:

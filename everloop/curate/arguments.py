@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop.curate.neighbours import Neighbours
 from everloop.errors import InvalidInput
+from everloop.features.neighbours import Neighbours
 
 
 class Argument(NamedTuple):

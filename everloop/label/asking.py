@@ -16,9 +16,12 @@ _GOLDEN_PART = 0.5  # of the budget, at most, goes to the golden set
 _PLACES = 4  # digits of a probability that decide; the rest could differ on another machine
 _COMPETE = 10_000  # untouched rows that compete, newest last: bounds time and memory
 
-Why = Literal["golden", "disputed", "uncertain", "random"]
+Why = Literal["golden", "disputed", "uncertain", "random", "suspect", "audit"]
 
-_FIRST: dict[Why, float] = {"golden": 2.0, "disputed": 1.0, "uncertain": 0.0, "random": 0.0}
+_FIRST: dict[Why, float] = {
+    "golden": 2.0, "disputed": 1.0, "suspect": 1.0, "audit": 0.5, "uncertain": 0.0, "random": 0.0,
+}  # fmt: skip
+_AGAIN_PART = 0.25  # of the budget, at most, goes to labels that are probably wrong
 
 
 class Wanted(NamedTuple):
@@ -70,6 +73,24 @@ def ask(
     room = min(policy.review_budget - len(wanted), fresh)
     generator = np.random.default_rng(0) if rng is None else rng
     return wanted + _untouched(untouched[-_COMPETE:], room, vectors, slices or {}, generator, random_share)
+
+
+def recheck(
+    suspects: Sequence[tuple[float, Evidence]], automatic: Sequence[Evidence], *, asked: frozenset[str],
+    policy: Policy, rng: np.random.Generator,
+) -> list[Wanted]:  # fmt: skip
+    """What is labelled already and should be looked at: labels of people that are probably wrong, the likeliest first,
+    and `policy.auto_audit` of the machine's (`automatic`), drawn at random, which is what keeps its promise honest.
+
+    Nothing that has been in the queue (`asked`), and nothing that somebody was asked about or brought the label of.
+    """
+    room = int(policy.review_budget * _AGAIN_PART)
+    doubted = [(score, row) for score, row in suspects if row.interaction not in asked and not _settled(row)]
+    wanted = [Wanted(row, "suspect", _FIRST["suspect"] + score) for score, row in doubted[:room]]
+    untouched = sorted((row for row in automatic if row.interaction not in asked), key=lambda row: row.id)
+    count = min(policy.auto_audit, len(untouched), policy.review_budget - len(wanted))
+    drawn = sorted(rng.choice(len(untouched), count, replace=False).tolist()) if count > 0 else []
+    return wanted + [Wanted(untouched[i], "audit", _FIRST["audit"], count / len(untouched)) for i in drawn]
 
 
 def dispute(row: Evidence) -> float:

@@ -1,12 +1,12 @@
 """From evidence to examples: whose word counts, with what weight, and what the machine labels by itself."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from everloop.types import Drop, Evidence, Example, Policy, Statement
 
-_DOUBTED = 0.1  # out-of-fold probability below which a person's label contradicts everything else we know
-_DOUBTED_WEIGHT = 0.3  # what such a label still weighs until somebody has looked at it
+_LEAST_WEIGHT = 0.1  # what a label that is surely wrong still weighs until somebody has looked at it
 _SETTLED = ("annotation", "label")
 
 
@@ -16,6 +16,7 @@ class Opinion(NamedTuple):
     best: str
     confidence: float  # calibrated probability of `best`
     given: float  # of the label people gave; 0 where nobody did
+    wrong: float = 0.0  # probability that the label people gave is wrong; 0 where nobody did
 
 
 class Assembly(NamedTuple):
@@ -42,32 +43,35 @@ def target_of(row: Evidence) -> tuple[str, bool]:
 
 def assemble(
     loop: str, turn: int, evidence: Sequence[Evidence], pool: Sequence[Evidence],
-    opinions: Mapping[str, Opinion], policy: Policy,
+    opinions: Mapping[str, Opinion], policy: Policy, threshold: float | None = None,
 ) -> Assembly:  # fmt: skip
     """Examples ordered by id. `opinions` are out-of-fold, by evidence id; a row without one keeps its full weight.
+
+    `threshold`: the confidence from which the machine's own labels were certified; None: it labels nothing.
 
     Golden examples are only what people were asked about or brought as golden: the feedback that happens to come
     depends on the answer given, and would favour one model.
     """
     examples: list[Example] = []
     drops: list[Drop] = []
+    least = math.inf if threshold is None else max(threshold, policy.auto_confidence)
     doubted = automatic = 0
     for row in evidence:
         target, settled = target_of(row)
         if row.split == "test" or (row.split == "golden" and not settled):
             drops.append(_drop(loop, turn, row, "golden_unverified"))
             continue
-        weight = 1.0
         opinion = opinions.get(row.id)
-        if not settled and opinion is not None and opinion.best != target and opinion.given < _DOUBTED:
-            weight, doubted = _DOUBTED_WEIGHT, doubted + 1
+        wrong = opinion.wrong if opinion is not None and not settled else 0.0
+        doubted += wrong > 0.5
+        weight = max(_LEAST_WEIGHT, round(1.0 - wrong, 1))
         examples.append(_example(row, target, "human" if settled else "production", weight))
     for row in pool:
         opinion = opinions.get(row.id)
         refuted = {s.value for s in row.statements if s.kind == "refuted"}
         if row.split != "train" or opinion is None:
             drops.append(_drop(loop, turn, row, "no_signal" if row.split == "train" else "golden_unverified"))
-        elif opinion.confidence < policy.auto_confidence or opinion.best in refuted:
+        elif opinion.confidence < least or opinion.best in refuted:
             drops.append(_drop(loop, turn, row, "no_signal", opinion.confidence))
         else:
             examples.append(_example(row, opinion.best, "auto", policy.auto_weight))

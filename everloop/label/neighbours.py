@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 16 << 20  # similarities computed at once: 64 MB
+from everloop.features import neighbours as features
 
 
 class Neighbours(NamedTuple):
@@ -29,28 +29,10 @@ def neighbours(
     >>> found.labels.tolist(), found.nearest[0].tolist()
     ([0, 1], [0, 1])
     """
-    n, k = len(vectors), min(k, len(known))
-    unit, against = _unit(vectors), _unit(known)
-    answers, sure = np.empty(n, np.int64), np.empty(n)
-    nearest = np.empty((n, k), np.int64)
-    step = max(1, _BLOCK // max(1, len(known)))
-    for start in range(0, n, step):
-        near = np.round(unit[start : start + step] @ against.T, 5)  # the rest could differ on another machine
-        some = np.argpartition(-near, k - 1, axis=1)[:, :k] if k < len(known) else np.tile(np.arange(k), (len(near), 1))
-        close = np.take_along_axis(near, some, axis=1)
-        order = np.lexsort((some, -close), axis=1)
-        some, close = np.take_along_axis(some, order, axis=1), np.take_along_axis(close, order, axis=1)
-        weight = np.maximum(close, 0.0).astype(np.float64) + 1e-6
-        votes = np.zeros((len(near), n_classes))
-        np.add.at(votes, (np.arange(len(near))[:, None], labels[some]), weight)
-        best = votes.argmax(axis=1)
-        end = start + len(near)
-        answers[start:end], nearest[start:end] = best, some
-        sure[start:end] = votes[np.arange(len(near)), best] / votes.sum(axis=1) * np.clip(close[:, 0], 0.0, 1.0)
-    return Neighbours(answers, sure, nearest)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
-    return unit
+    found = features.across(vectors, known, k)
+    near = np.round(found.similarity, 5).astype(np.float64)  # the rest could differ on another machine
+    votes = np.zeros((len(vectors), n_classes))
+    np.add.at(votes, (np.arange(len(vectors))[:, None], labels[found.rows]), np.maximum(near, 0.0) + 1e-6)
+    best = votes.argmax(axis=1)
+    share = votes[np.arange(len(votes)), best] / votes.sum(axis=1)
+    return Neighbours(best, share * np.clip(near[:, 0], 0.0, 1.0), found.rows)

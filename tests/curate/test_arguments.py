@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from everloop.curate.arguments import argument
-from everloop.curate.neighbours import Neighbours
 from everloop.errors import InvalidInput
+from everloop.features.neighbours import Neighbours
 
 NAMES = ["lost card", "late card", "fees"]
 LABELS = np.array([1, 0, 0, 1, 2])

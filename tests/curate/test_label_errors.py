@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everloop.curate import label_errors, neighbours, noise_model
+from everloop.curate import label_errors, noise_model
 from everloop.errors import InvalidInput
+from everloop.features import neighbours
 
 
 def made(seed, n=600, k=4, noise=0.1, sharp=4.0, mistakes=None, people=None):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from everloop.label import ask
+from everloop.label import ask, recheck
 from everloop.label.asking import dispute
 from everloop.types import Alternative, Evidence, Policy, Statement
 
@@ -116,3 +116,33 @@ def test_a_suspect_is_asked_again_once_in_a_queue_and_by_how_wrong_it_seems():
     assert [w.evidence.id for w in wanted if w.why == "disputed"] == ["s4", "s3", "s2", "d", "s1"]
     golden = [(0.9, structs.replace(settled[0], split="golden"))]
     assert ask((), (), (), asked=frozenset(), policy=Policy(), vectors=vectors, suspects=golden) == []
+
+
+class TestRecheck:
+    def test_the_likeliest_wrong_ones_and_a_random_few_of_the_machines(self):
+        suspects = [(0.9, row("s1", ("correction", "x"))), (0.8, row("s2", ("correction", "x"))),
+                    (0.99, row("known", ("annotation", "x"))), (0.7, row("old", ("correction", "x")))]  # fmt: skip
+        automatic = [row(f"a{n}") for n in range(30)] + [row("old")]
+        found = recheck(suspects, automatic, asked=frozenset({"i-old"}), policy=Policy(review_budget=8, auto_audit=5),
+                        rng=np.random.default_rng(1))  # fmt: skip
+        assert [w.evidence.id for w in found if w.why == "suspect"] == ["s1", "s2"]
+        audited = [w for w in found if w.why == "audit"]
+        assert len(audited) == 5
+        assert {w.propensity for w in audited} == {5 / 30}
+        assert not {w.evidence.id for w in audited} & {"old", "known", "s1", "s2"}
+
+    def test_every_label_of_the_machine_has_the_same_chance(self):
+        automatic, counts = [row(f"a{n}") for n in range(10)], dict.fromkeys(range(10), 0)
+        for seed in range(400):
+            for want in recheck([], automatic, asked=frozenset(), policy=Policy(auto_audit=3),
+                                rng=np.random.default_rng(seed)):  # fmt: skip
+                counts[int(want.evidence.id[1:])] += 1
+        assert all(80 <= n <= 160 for n in counts.values()), counts
+
+    def test_never_more_than_the_budget(self):
+        many = [row(f"a{n}") for n in range(30)]
+        suspects = [(0.9, row(f"s{n}", ("correction", "x"))) for n in range(30)]
+        for budget in range(12):
+            found = recheck(suspects, many, asked=frozenset(), policy=Policy(review_budget=budget, auto_audit=9),
+                            rng=np.random.default_rng(0))  # fmt: skip
+            assert len(found) <= budget

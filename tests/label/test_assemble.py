@@ -8,8 +8,8 @@ from everloop.types import Policy
 from tests.label.test_asking import row
 
 
-def made(evidence=(), pool=(), opinions=None, **policy):
-    return assemble("l", 3, evidence, pool, opinions or {}, Policy(**policy))
+def made(evidence=(), pool=(), opinions=None, threshold=0.0, **policy):
+    return assemble("l", 3, evidence, pool, opinions or {}, Policy(**policy), threshold)
 
 
 def test_an_annotation_beats_any_number_of_corrections():
@@ -17,11 +17,15 @@ def test_an_annotation_beats_any_number_of_corrections():
     assert target_of(row("r", ("correction", "x"), ("confirmed", "x"), ("correction", "y"))) == ("x", False)
 
 
-def test_a_label_that_everything_else_contradicts_counts_less_until_it_is_settled():
-    opinions = {"r": Opinion("a", 0.95, 0.01)}
-    assert made([row("r", ("correction", "x"))], opinions=opinions).examples[0].weight < 1
-    assert made([row("r", ("annotation", "x"))], opinions=opinions).examples[0].weight == 1
-    assert made([row("r", ("correction", "a"))], opinions=opinions).examples[0].weight == 1
+def test_a_label_that_is_probably_wrong_counts_less_until_it_is_settled():
+    def weight(kind, wrong):
+        assembly = made([row("r", (kind, "x"))], opinions={"r": Opinion("a", 0.95, 0.01, wrong)})
+        return assembly.examples[0].weight, assembly.doubted
+
+    assert weight("correction", 0.72) == (0.3, 1)
+    assert weight("correction", 1.0) == (0.1, 1)
+    assert weight("correction", 0.04) == (1.0, 0)
+    assert weight("annotation", 0.72) == (1.0, 0)
 
 
 def test_golden_takes_only_what_people_were_asked_about():
@@ -39,6 +43,9 @@ def test_the_machine_labels_what_it_is_sure_of_and_never_what_was_refuted():
     assert (example.id, example.origin, example.weight, assembly.automatic) == ("sure", "auto", 0.4, 1)
     assert {d.id: d.score for d in assembly.drops}["i-unsure"] == 0.5
     assert made(pool=pool, opinions=opinions, auto_confidence=1.01).automatic == 0
+    assert made(pool=pool, opinions=opinions, threshold=None).automatic == 0
+    assert made(pool=pool, opinions=opinions, threshold=0.98, auto_confidence=0.9).automatic == 0
+    assert made(pool=pool, opinions=opinions, threshold=0.5, auto_confidence=0.1).automatic == 2
 
 
 kinds = st.sampled_from(["correction", "confirmed", "annotation", "refuted", "label"])

@@ -29,24 +29,41 @@ def nearest(vectors: NDArray[np.float32], most: int, rows: NDArray[np.int64] | N
     >>> found.rows.tolist()
     [[1], [0], [1]]
     """
+    rows = np.arange(len(vectors)) if rows is None else np.asarray(rows, np.int64)
+    unit = _unit(vectors)
+    return _found(unit[rows], unit, most, rows)
+
+
+def across(asked: NDArray[np.float32], known: NDArray[np.float32], most: int) -> Neighbours:
+    """The `most` nearest of `known` (m, d) for each of `asked` (r, d), which are other rows, by cosine."""
+    return _found(_unit(asked), _unit(known), most, None)
+
+
+def _found(
+    asked: NDArray[np.float32], known: NDArray[np.float32], most: int, own: NDArray[np.int64] | None
+) -> Neighbours:  # fmt: skip
+    """Of unit vectors; `own` are the places of the rows that are asked about among the known."""
     if most < 1:
         raise InvalidInput(f"at least 1 neighbour must be asked for, not {most}")
-    n = len(vectors)
-    rows = np.arange(n) if rows is None else np.asarray(rows, np.int64)
-    most = min(most, max(n - 1, 0))
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    index, similarity = np.empty((len(rows), most), np.int64), np.empty((len(rows), most), np.float32)
+    n = len(known)
+    most = min(most, max(n - (own is not None), 0))
+    index, similarity = np.empty((len(asked), most), np.int64), np.empty((len(asked), most), np.float32)
     step = max(1, _CELLS // max(n, 1))
-    for start in range(0, len(rows) if most else 0, step):
-        part = rows[start : start + step]
-        cosine = unit[part] @ unit.T
-        cosine[np.arange(len(part)), part] = -np.inf
+    for start in range(0, len(asked) if most else 0, step):
+        cosine = asked[start : start + step] @ known.T
+        if own is not None:
+            cosine[np.arange(len(cosine)), own[start : start + step]] = -np.inf
         top = np.argpartition(-cosine, most - 1, axis=1)[:, :most]
         near = np.take_along_axis(cosine, top, axis=1)
         order = np.lexsort((top, -near), axis=1)
         index[start : start + step] = np.take_along_axis(top, order, axis=1)
         similarity[start : start + step] = np.take_along_axis(near, order, axis=1)
     return Neighbours(index, similarity)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def probabilities(
