@@ -138,7 +138,7 @@ def judge(
     place = {name: i for i, name in enumerate(crossed.classes)}
     given = np.array([place[target] for target in targets], np.int64)
     own, others = np.round(crossed.probabilities, _PLACES), np.round(crossed.pool, _PLACES)
-    wrong = _wrong(known, given, own)
+    wrong, mistaken = _wrong(known, given, own)
     found = {
         row.id: label.Opinion(crossed.classes[p.argmax()], float(p.max()), float(p[at]), round(float(w), 2))
         for row, p, at, w in zip(known, own, given, wrong, strict=True)
@@ -151,7 +151,7 @@ def judge(
             found[row.id] = label.Opinion(crossed.classes[answer[i]], round(float(sure[i]), _PLACES), said)
     truth = np.array([place.get(label.target_of(row)[0], -1) for row in checks], np.int64)
     n = len(checks)
-    certified = _certified(spec, sure[:n], answer[:n] == truth, sure[n:])
+    certified = _certified(spec, sure[:n], answer[:n] == truth, sure[n:], mistaken)
     doubtful = [(float(w), row) for w, row in zip(wrong, known, strict=True) if w > 0.5]
     return Judged(found, sorted(doubtful, key=lambda one: (-one[0], one[1].id)), certified, cost, notes)
 
@@ -163,16 +163,21 @@ def _certifies(row: Evidence, drawn: frozenset[str], alarmed: bool) -> bool:
 
 
 def _certified(
-    spec: LoopSpec, sure: NDArray[np.float64], right: NDArray[np.bool_], stream: NDArray[np.float64]
+    spec: LoopSpec, sure: NDArray[np.float64], right: NDArray[np.bool_], stream: NDArray[np.float64], mistaken: float
 ) -> label.Certified | None:
     if spec.policy.auto_error <= 0 or not len(stream):
         return None
     return label.certify(np.clip(sure, 0, 1), right, spec.policy.auto_error, spec.policy.level,
-                         stream=np.clip(stream, 0, 1))  # fmt: skip
+                         stream=np.clip(stream, 0, 1), mistaken=mistaken)  # fmt: skip
 
 
-def _wrong(known: Sequence[Evidence], given: NDArray[np.int64], own: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) how probably each label people gave is wrong, by the models, the neighbours, and who said it."""
+def _wrong(
+    known: Sequence[Evidence], given: NDArray[np.int64], own: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """(n,) how probably each label people gave is wrong, by the models, the neighbours, and who said it; and how often
+    people are who were asked."""
+    if len(known) < max(label_errors.LEAST_ROWS, label_errors.LEAST_EACH * own.shape[1]):
+        return np.zeros(len(known)), 0.0  # too few for a model of the noise: each is believed
     models = [np.maximum(own, _LEAST) / np.maximum(own, _LEAST).sum(axis=1, keepdims=True)]
     if len(known) <= _NEIGHBOURLY:
         models.append(np.round(neighbours.vote(vectors_of([e.input for e in known]), given, own.shape[1]), _PLACES))
@@ -180,9 +185,10 @@ def _wrong(known: Sequence[Evidence], given: NDArray[np.int64], own: NDArray[np.
     said_by = _voices(known)
     numbers = {who: i for i, who in enumerate(sorted(set(said_by)))}
     people = np.array([numbers[who] for who in said_by], np.int64)
-    if len(known) < max(label_errors.LEAST_ROWS, label_errors.LEAST_EACH * own.shape[1]):
-        return np.zeros(len(known))  # too few for a model of the noise: each is believed
-    return label_errors.rank(given, models, annotators=people).score
+    found = label_errors.rank(given, models, annotators=people)
+    asked = np.array([_spokesman(row)[1] == "annotation" for row in known])
+    mistaken = float(found.rates[people[asked]].mean()) if found.rates is not None and asked.any() else 0.0
+    return found.score, round(mistaken, _PLACES)
 
 
 def _voices(known: Sequence[Evidence]) -> list[str]:

@@ -104,6 +104,7 @@ class _Question(NamedTuple):
 def certify(
     confidence: ArrayLike, correct: ArrayLike, max_error: float, level: float = 0.95, pool: ArrayLike | None = None, *,
     scope: Scope = "auto-labelled part", stream: ArrayLike | None = None, ladder_level: float | None = None,
+    mistaken: float = 0.0,
 ) -> Certified:  # fmt: skip
     """The lowest confidence from which the machine's labels hold `max_error`, with probability `level` or more.
 
@@ -114,6 +115,9 @@ def certify(
     rows' own do, which is exact where the error falls steadily as the confidence rises and has no jumps.
 
     `ladder_level` is the level the ladder is built for, where `level` itself was found on labels (`certify_groups`).
+    `mistaken` is the share of people's labels that are expected to be wrong, known from other rows than these: where
+    even the surest answers seem wrong so often, the ladder had better begin with more of them. It is a plan and changes
+    nothing of the promise, which counts every disagreement as an error of the machine.
     `scope`: the error as a share of what the machine labels, or of the "whole set" (pool and calibration rows), whose
     other labels people give and which then count as right. Nothing certified is a result and no error. Raises
     InvalidInput for lengths that differ, a confidence outside [0, 1], and a max_error or level outside (0, 1).
@@ -137,7 +141,7 @@ def certify(
     if not len(sure) or ladder_of is None or not len(ladder_of) or (others is not None and not len(others)):
         return _nothing(question, scope, labels_for(max_error, level))
     planned = question if ladder_level is None else question._replace(alpha=1 - ladder_level)
-    thresholds = _begin(np.sort(ladder_of)[::-1], len(sure), planned)
+    thresholds = _begin(np.sort(ladder_of)[::-1], len(sure), planned, min(max(mistaken, 0.0), 1.0))
     ladder = _climb(thresholds, sure, right, others)
     passed = question.p(ladder.errors, ladder.n, ladder.size) <= question.alpha * _TIES
     rung = int(passed.size if passed.all() else passed.argmin()) - 1
@@ -150,7 +154,9 @@ def certify(
     return Certified(threshold, coverage, bound, n, errors, scope, None)
 
 
-def _begin(falling: NDArray[np.float64], labels: int, question: _Question) -> NDArray[np.float64]:
+def _begin(
+    falling: NDArray[np.float64], labels: int, question: _Question, mistaken: float
+) -> NDArray[np.float64]:  # fmt: skip
     """The ladder's thresholds, from the one that most probably passes to the loosest; from confidences, no labels."""
     total = len(falling)
     said = np.cumsum(1 - falling)
@@ -167,7 +173,8 @@ def _begin(falling: NDArray[np.float64], labels: int, question: _Question) -> ND
     errors = [np.maximum(doubt * times, floor * question.max_error) for times, floor in _SCENARIOS]
     errors += [question.max_error * np.maximum(times * share**power, _FLOOR) for times, power in _BY_ORDER]
     for error in errors:
-        rate = np.minimum(error * share if question.whole else error, 1.0)
+        seen = error + mistaken
+        rate = np.minimum(seen * share if question.whole else seen, 1.0)
         chance += np.where(most >= 0, bdtr(np.clip(most, 0, trials), trials, rate), 0.0)
     first = int(size[chance.argmax()])
     thresholds: NDArray[np.float64] = np.unique(falling[_evenly(first, total) - 1])[::-1]
