@@ -276,7 +276,8 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
     own = {e.id for e in training if e.origin == "auto"}
     again = label.recheck(
         judged.suspects, [row for row in funnel.pool if row.id in own], asked=_asked(store, spec.name),
-        policy=spec.policy, rng=np.random.default_rng([turn.number, *spec.name.encode(), 1]),
+        rechecked=_asked(store, spec.name, ("suspect",)), policy=spec.policy,
+        rng=np.random.default_rng([turn.number, *spec.name.encode(), 1]),
     )  # fmt: skip
     reviews = [_review(turn, want, judged.opinions[want.evidence.id].best, judged.opinions[want.evidence.id].confidence)
                for want in again]  # fmt: skip
@@ -417,9 +418,10 @@ def _reason(drop: Drop | None) -> tuple[str, str | None] | None:
     return None if drop is None or drop.undone else (drop.reason, drop.matched)
 
 
-def _asked(store: Store, loop: str) -> frozenset[str]:
-    """Interactions that are, or have been, in the queue."""
-    return frozenset(review.interaction for batch in store.records.scan(Review, loop) for _, review in batch)
+def _asked(store: Store, loop: str, why: Sequence[str] = ()) -> frozenset[str]:
+    """Interactions that are, or have been, in the queue, for any reason or one of these."""
+    rows = (review for batch in store.records.scan(Review, loop) for _, review in batch)
+    return frozenset(review.interaction for review in rows if not why or review.why in why)
 
 
 def _promised(spec: LoopSpec, judged: Judged, told: Audits) -> dict[str, Any]:

@@ -229,7 +229,9 @@ def _stream(loop: Loop, plan: Plan, traffic: Sequence[int]) -> None:
 def _work_the_queue(loop: Loop, plan: Plan, queue: Sequence[Review]) -> None:
     for review in queue:
         row = int(review.interaction.rsplit("-", 1)[1])
-        loop.annotate(review.id, plan.people.reviews(row, plan.data.labels[row]), annotator="reviewer", seconds=4.0)
+        again = review.why == "suspect"
+        said = plan.people.reviews(row, plan.data.labels[row], again)
+        loop.annotate(review.id, said, annotator="second reviewer" if again else "reviewer", seconds=4.0)
 
 
 def _measured(loop: Loop, plan: Plan, model_id: str | None) -> dict[str, Any]:

@@ -54,9 +54,9 @@ class People(NamedTuple):
             return {"kind": "correction", "value": self._label(rng, truth, self.wrong_corrections)}
         return {"kind": "thumb", "value": "up" if answer.output == truth else "down"}
 
-    def reviews(self, row: int, truth: str) -> str:
-        """The label a reviewer gives to row `row`."""
-        return self._label(np.random.default_rng([self.seed, 2, row]), truth, self.wrong_reviews)
+    def reviews(self, row: int, truth: str, again: bool = False) -> str:
+        """The label a reviewer gives to row `row`; `again`: another one, who is asked to look at it a second time."""
+        return self._label(np.random.default_rng([self.seed, 3 if again else 2, row]), truth, self.wrong_reviews)
 
     def _label(self, rng: np.random.Generator, truth: str, wrong: float) -> str:
         if rng.random() >= wrong:

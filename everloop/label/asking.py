@@ -77,16 +77,20 @@ def ask(
 
 def recheck(
     suspects: Sequence[tuple[float, Evidence]], automatic: Sequence[Evidence], *, asked: frozenset[str],
-    policy: Policy, rng: np.random.Generator,
+    rechecked: frozenset[str], policy: Policy, rng: np.random.Generator,
 ) -> list[Wanted]:  # fmt: skip
-    """What is labelled already and should be looked at: labels of people that are probably wrong, the likeliest first,
-    and `policy.auto_audit` of the machine's (`automatic`), drawn at random, which is what keeps its promise honest.
+    """What is labelled already and should be looked at: labels of people that are probably wrong (`suspects`, with how
+    probably), and `policy.auto_audit` of the machine's (`automatic`), drawn at random, which keeps its promise honest.
 
-    Nothing that has been in the queue (`asked`), and nothing that somebody was asked about or brought the label of.
+    Golden rows come first: what is measured hangs on them, and they are asked about again although somebody was asked
+    before; others only if nobody was (`asked`), nor brought the label. Nothing is rechecked twice (`rechecked`).
     """
     room = int(policy.review_budget * _AGAIN_PART)
-    doubted = [(score, row) for score, row in suspects if row.interaction not in asked and not _settled(row)]
-    wanted = [Wanted(row, "suspect", _FIRST["suspect"] + score) for score, row in doubted[:room]]
+    doubted = [
+        (row.split != "golden", -score, row.id, row) for score, row in suspects if row.interaction not in rechecked
+        and (row.split == "golden" or not (row.interaction in asked or _settled(row)))
+    ]  # fmt: skip
+    wanted = [Wanted(row, "suspect", _FIRST["suspect"] - score) for _, score, _, row in sorted(doubted)[:room]]
     untouched = sorted((row for row in automatic if row.interaction not in asked), key=lambda row: row.id)
     count = min(policy.auto_audit, len(untouched), policy.review_budget - len(wanted))
     drawn = sorted(rng.choice(len(untouched), count, replace=False).tolist()) if count > 0 else []

@@ -31,12 +31,15 @@ class Assembly(NamedTuple):
 def target_of(row: Evidence) -> tuple[str, bool]:
     """The label people argue for and whether it is settled: annotations first, then brought labels, then the majority.
 
-    `row` has at least one statement that argues for a label.
+    Of annotations that are as many, the last counts: whoever gave it saw what was said before. `row` has at least one
+    statement that argues for a label.
     """
     for kind in _SETTLED:
-        votes = _votes([s for s in row.statements if s.kind == kind])
+        said = [s for s in row.statements if s.kind == kind]
+        votes = _votes(said)
         if votes:
-            return min(votes, key=lambda v: (-votes[v], v)), True
+            last = {s.value: place for place, s in enumerate(said)}
+            return max(votes, key=lambda v: (votes[v], last[v])), True
     votes = _votes(row.statements)
     return min(votes, key=lambda v: (-votes[v], v)), False
 

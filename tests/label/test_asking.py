@@ -123,8 +123,8 @@ class TestRecheck:
         suspects = [(0.9, row("s1", ("correction", "x"))), (0.8, row("s2", ("correction", "x"))),
                     (0.99, row("known", ("annotation", "x"))), (0.7, row("old", ("correction", "x")))]  # fmt: skip
         automatic = [row(f"a{n}") for n in range(30)] + [row("old")]
-        found = recheck(suspects, automatic, asked=frozenset({"i-old"}), policy=Policy(review_budget=8, auto_audit=5),
-                        rng=np.random.default_rng(1))  # fmt: skip
+        found = recheck(suspects, automatic, asked=frozenset({"i-old"}), rechecked=frozenset(),
+                        policy=Policy(review_budget=8, auto_audit=5), rng=np.random.default_rng(1))  # fmt: skip
         assert [w.evidence.id for w in found if w.why == "suspect"] == ["s1", "s2"]
         audited = [w for w in found if w.why == "audit"]
         assert len(audited) == 5
@@ -134,7 +134,7 @@ class TestRecheck:
     def test_every_label_of_the_machine_has_the_same_chance(self):
         automatic, counts = [row(f"a{n}") for n in range(10)], dict.fromkeys(range(10), 0)
         for seed in range(400):
-            for want in recheck([], automatic, asked=frozenset(), policy=Policy(auto_audit=3),
+            for want in recheck([], automatic, asked=frozenset(), rechecked=frozenset(), policy=Policy(auto_audit=3),
                                 rng=np.random.default_rng(seed)):  # fmt: skip
                 counts[int(want.evidence.id[1:])] += 1
         assert all(80 <= n <= 160 for n in counts.values()), counts
@@ -143,6 +143,15 @@ class TestRecheck:
         many = [row(f"a{n}") for n in range(30)]
         suspects = [(0.9, row(f"s{n}", ("correction", "x"))) for n in range(30)]
         for budget in range(12):
-            found = recheck(suspects, many, asked=frozenset(), policy=Policy(review_budget=budget, auto_audit=9),
-                            rng=np.random.default_rng(0))  # fmt: skip
+            found = recheck(suspects, many, asked=frozenset(), rechecked=frozenset(),
+                            policy=Policy(review_budget=budget, auto_audit=9), rng=np.random.default_rng(0))  # fmt: skip
             assert len(found) <= budget
+
+    def test_golden_rows_come_first_and_once_though_somebody_was_asked(self):
+        golden = row("g", ("annotation", "x"), split="golden")
+        suspects = [(0.99, row("s", ("correction", "x"))), (0.6, golden)]
+        more = {"policy": Policy(review_budget=4, auto_audit=0), "rng": np.random.default_rng(0)}
+        found = recheck(suspects, [], asked=frozenset({"i-g"}), rechecked=frozenset(), **more)
+        assert [w.evidence.id for w in found] == ["g"]
+        found = recheck(suspects, [], asked=frozenset({"i-g"}), rechecked=frozenset({"i-g"}), **more)
+        assert [w.evidence.id for w in found] == ["s"]

@@ -14,6 +14,8 @@ def made(evidence=(), pool=(), opinions=None, threshold=0.0, **policy):
 
 def test_an_annotation_beats_any_number_of_corrections():
     assert target_of(row("r", *[("correction", "x")] * 5, ("annotation", "y"))) == ("y", True)
+    assert target_of(row("r", ("annotation", "z"), ("annotation", "a"))) == ("a", True)
+    assert target_of(row("r", ("annotation", "a"), ("annotation", "z"))) == ("z", True)
     assert target_of(row("r", ("correction", "x"), ("confirmed", "x"), ("correction", "y"))) == ("x", False)
 
 
