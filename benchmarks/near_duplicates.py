@@ -234,9 +234,8 @@ def meanings() -> list[list[str]]:
         for most in (0.02, 0.05):
             found = semantic.calibrate(rows[:half], truth_[:half], most)
             one = None if found.threshold is None else semantic.differing(rows[half:], truth_[half:], found.threshold)
-            line(
-                f"calibrated on one half, at most {most:.0%}", found.threshold, "the other half", one, len(rows) - half
-            )
+            what = f"calibrated on one half, at most {most:.0%}"
+            lines.append(line(name, what, found.threshold, "the other half", one, len(rows) - half))
         found = semantic.calibrate(rows, truth_, 0.02)
         one = None if found.threshold is None else semantic.differing(rows, truth_, found.threshold)
         lines.append(line(name, "calibrated on all rows, at most 2%", found.threshold, "the same rows", one, len(rows)))

@@ -143,8 +143,9 @@ class TestRecheck:
         many = [row(f"a{n}") for n in range(30)]
         suspects = [(0.9, row(f"s{n}", ("correction", "x"))) for n in range(30)]
         for budget in range(12):
-            found = recheck(suspects, many, asked=frozenset(), rechecked=frozenset(),
-                            policy=Policy(review_budget=budget, auto_audit=9), rng=np.random.default_rng(0))  # fmt: skip
+            policy = Policy(review_budget=budget, auto_audit=9)
+            found = recheck(suspects, many, asked=frozenset(), rechecked=frozenset(), policy=policy,
+                            rng=np.random.default_rng(0))  # fmt: skip
             assert len(found) <= budget
 
     def test_golden_rows_come_first_and_once_though_somebody_was_asked(self):
