@@ -256,6 +256,7 @@ def _row(loop: Loop, plan: Plan, number: int) -> dict[str, Any]:
     return {
         "turn": number, "interactions": report.interactions, "feedback": report.feedback, "kept": report.kept,
         "dropped": report.dropped, "auto_labelled": report.auto_labelled, "auto_error": report.auto_error,
+        "auto_wrong": _wrong(loop, plan, report.dataset),
         "audited": None if report.audited is None else {
             "estimate": report.audited.estimate, "low": report.audited.low, "high": report.audited.high,
             "n": report.audited.n, "alarms": report.audited.alarms,
@@ -341,6 +342,16 @@ def _print(console: Console, result: dict[str, Any], home: Path) -> None:
     (home / _MARK).write_bytes(
         msgspec.json.encode({**msgspec.json.decode((home / _MARK).read_bytes()), "finished": True})
     )
+
+
+def _wrong(loop: Loop, plan: Plan, version: str | None) -> float | None:
+    """The share of the machine's labels in a dataset version that are truly wrong, which only a demo can know."""
+    examples = loop.wheel.store.datasets.examples(version, "train") if version else []
+    own = [e for e in examples if e.origin == "auto"]
+    if not own:
+        return None
+    truth = [plan.data.labels[int(e.evidence[0].rsplit("-", 1)[1])] for e in own]
+    return round(sum(e.target != label for e, label in zip(own, truth, strict=True)) / len(own), 4)
 
 
 def _audit(row: dict[str, Any]) -> str:
