@@ -115,9 +115,10 @@ def _plan(data: Data, args: argparse.Namespace) -> Plan:
     # What is left of the share of labels that may be seen, two standard deviations of the feedback aside.
     spare = args.labels * len(data.labels) - len(first) - said - 2 * (said * (1 - people.feedback)) ** 0.5
     golden_share = round(min(0.3, 350 / said), 3)
+    audit = max(3, len(rest) // turns // 60)
     policy = {
         "review_budget": max(24, len(rest) // turns // 10, round(1.25 * spare / turns)),
-        "review_fresh": max(0, int(spare / turns)),
+        "review_fresh": max(0, int(spare / turns) - audit),
         "golden_share": golden_share,
         # These users give feedback without regard to whether the answer was right, so rows with feedback are a fair
         # sample of the traffic. Where people mostly speak up when something is wrong, leave this at "traffic".
@@ -128,7 +129,7 @@ def _plan(data: Data, args: argparse.Namespace) -> Plan:
         # Of the reviewers' own answers 3 % are wrong, and by these the machine is measured: no stricter promise can be
         # certified here with a few hundred of them.
         "auto_error": 0.1,
-        "auto_audit": max(3, len(rest) // turns // 60),
+        "auto_audit": audit,
     }
     return Plan(data, people, first, traffic, policy)
 

@@ -179,7 +179,8 @@ class Life:
         self.boot()
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 12))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
 def test_three_days_of_campaigns(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dictionary: Dictionary
 ) -> None:

@@ -227,7 +227,8 @@ def check(shown: dict[str, Any], arrived: list[str]) -> None:
     assert there <= shown["made"]
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 8))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
 def test_three_days(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dictionary: Dictionary) -> None:
     shown = live(tmp_path / "spool", dictionary, seed, monkeypatch)
     check(shown, list(dictionary.taken))

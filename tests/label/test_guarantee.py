@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.errors import InvalidInput
@@ -23,6 +23,7 @@ def samples(draw):
     return sure[:n], right[:n], draw(st.sampled_from([None, sure[n:]]))
 
 
+@settings(max_examples=25)
 @given(samples(), st.floats(0.01, 0.5), st.sampled_from([0.8, 0.95]), SCOPES)
 def test_a_threshold_comes_with_a_bound_that_keeps_the_promise(sample, max_error, level, scope):
     sure, right, pool = sample
@@ -41,6 +42,7 @@ def test_a_threshold_comes_with_a_bound_that_keeps_the_promise(sample, max_error
         assert found.bound == pytest.approx(min(most / rest, max_error))
 
 
+@settings(max_examples=20)
 @given(samples(), st.floats(0.01, 0.5), SCOPES, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(sample, max_error, scope, random):
     sure, right, pool = sample

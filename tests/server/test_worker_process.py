@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import everloop
 from everloop.server.worker_process import WorkerProcess
 from everloop.settings import Settings
@@ -29,6 +31,7 @@ def there(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 def test_it_turns_a_loop_also_after_it_was_killed(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path), worker_seconds=60.0, lease_seconds=1.0)
     with everloop.open(settings=settings) as wheel:
@@ -50,6 +53,7 @@ def test_it_turns_a_loop_also_after_it_was_killed(tmp_path: Path) -> None:
         assert not worker.alive
 
 
+@pytest.mark.slow
 def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from everloop.server.worker_process import WorkerProcess\n"
