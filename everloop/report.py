@@ -68,7 +68,8 @@ class TurnReport(Struct, frozen=True, kw_only=True):
             f"turn {self.turn} of {self.loop} ({self.state}, started by {self.trigger})",
             f"  came in   {self.interactions} interactions, {self.feedback} feedback",
             f"  kept      {self.kept}; left out: {dropped}",
-            f"  labels    {self.human_labels} by people, {self.auto_labelled} by the machine" + self.promise(),
+            f"  labels    {self.human_labels} by people, {self.auto_labelled} by the machine"
+            + (f" ({self.promise()})" if self.promise() else ""),
             f"  data      {self.examples} to train on, {self.golden} golden"
             + (f" (version {self.dataset_hash[:12]})" if self.dataset_hash else ""),
             f"  verdict   {self.verdict_line()}",
@@ -79,13 +80,13 @@ class TurnReport(Struct, frozen=True, kw_only=True):
         return "\n".join(lines)
 
     def promise(self) -> str:
-        """What is known of the machine's labels, to be put behind their number."""
+        """What is known of the machine's labels, in one line; empty where nothing is."""
         parts = [f"at most {self.auto_error * 100:g} % of them wrong"] if self.auto_labelled and self.auto_error else []
         if self.auto_needed is not None:
             parts.append(f"nothing could be certified: that takes about {self.auto_needed} labels drawn at random")
         if self.audited is not None:
             parts.append(self.audited.sentence())
-        return f" ({'; '.join(parts)})" if parts else ""
+        return "; ".join(parts)
 
     def verdict_line(self) -> str:
         """The verdict in one sentence, or why there is none."""
