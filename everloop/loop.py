@@ -7,6 +7,7 @@ is the only module that knows all stages.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -274,10 +275,11 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
         "waterfall": _waterfall(funnel, [*made.drops, *twins]), **_promised(spec, judged, told),
     }  # fmt: skip
     own = {e.id for e in training if e.origin == "auto"}
+    waiting = Counter(str(r.why) for r in store.records.find(Review, spec.name, state="open") if r.why in _AGAIN)
     again = label.recheck(
         judged.suspects, [row for row in funnel.pool if row.id in own], asked=_asked(store, spec.name),
         rechecked=_asked(store, spec.name, ("suspect",)), policy=spec.policy,
-        rng=np.random.default_rng([turn.number, *spec.name.encode(), 1]),
+        rng=np.random.default_rng([turn.number, *spec.name.encode(), 1]), waiting=waiting,
     )  # fmt: skip
     reviews = [_review(turn, want, judged.opinions[want.evidence.id].best, judged.opinions[want.evidence.id].confidence)
                for want in again]  # fmt: skip

@@ -77,22 +77,25 @@ def ask(
 
 def recheck(
     suspects: Sequence[tuple[float, Evidence]], automatic: Sequence[Evidence], *, asked: frozenset[str],
-    rechecked: frozenset[str], policy: Policy, rng: np.random.Generator,
+    rechecked: frozenset[str], policy: Policy, rng: np.random.Generator, waiting: Mapping[str, int] | None = None,
 ) -> list[Wanted]:  # fmt: skip
     """What is labelled already and should be looked at: labels of people that are probably wrong (`suspects`, with how
     probably), and `policy.auto_audit` of the machine's (`automatic`), drawn at random, which keeps its promise honest.
 
     Golden rows come first: what is measured hangs on them, and they are asked about again although somebody was asked
     before; others only if nobody was (`asked`), nor brought the label. Nothing is rechecked twice (`rechecked`).
+    `waiting`: how many "suspect" and "audit" reviews are open still; where nobody comes, the queue does not grow.
     """
-    room = int(policy.review_budget * _AGAIN_PART)
+    still = waiting or {}
+    room = max(0, int(policy.review_budget * _AGAIN_PART) - still.get("suspect", 0))
     doubted = [
         (row.split != "golden", -score, row.id, row) for score, row in suspects if row.interaction not in rechecked
         and (row.split == "golden" or not (row.interaction in asked or _settled(row)))
     ]  # fmt: skip
     wanted = [Wanted(row, "suspect", _FIRST["suspect"] - score) for _, score, _, row in sorted(doubted)[:room]]
     untouched = sorted((row for row in automatic if row.interaction not in asked), key=lambda row: row.id)
-    count = min(policy.auto_audit, len(untouched), policy.review_budget - len(wanted))
+    most = policy.review_budget - len(wanted) - sum(still.values())
+    count = min(policy.auto_audit - still.get("audit", 0), len(untouched), most)
     drawn = sorted(rng.choice(len(untouched), count, replace=False).tolist()) if count > 0 else []
     return wanted + [Wanted(untouched[i], "audit", _FIRST["audit"], count / len(untouched)) for i in drawn]
 

@@ -156,3 +156,18 @@ class TestRecheck:
         assert [w.evidence.id for w in found] == ["g"]
         found = recheck(suspects, [], asked=frozenset({"i-g"}), rechecked=frozenset({"i-g"}), **more)
         assert [w.evidence.id for w in found] == ["s"]
+
+    def test_where_nobody_comes_the_queue_does_not_grow(self):
+        many, suspects = (
+            [row(f"a{n}") for n in range(30)],
+            [(0.9, row(f"s{n}", ("correction", "x"))) for n in range(30)],
+        )
+        policy = Policy(review_budget=20, auto_audit=4)
+        for waiting, expected in (
+            ({}, (5, 4)),
+            ({"suspect": 3, "audit": 1}, (2, 3)),
+            ({"suspect": 9, "audit": 4}, (0, 0)),
+        ):
+            found = recheck(suspects, many, asked=frozenset(), rechecked=frozenset(), policy=policy,
+                            rng=np.random.default_rng(0), waiting=waiting)  # fmt: skip
+            assert tuple(sum(w.why == why for w in found) for why in ("suspect", "audit")) == expected
