@@ -60,7 +60,7 @@ format: $(VENV)/.test
 # New pins: take the newest of everything in a venv of its own, run the tests with it, then commit the file.
 constraints:
 	@rm -rf $(VENV)-pins && $(PYTHON) -m venv $(VENV)-pins
-	@$(VENV)-pins/bin/pip install -qq --disable-pip-version-check -e '.[test,clients,browser,lint,pii]'
+	@$(VENV)-pins/bin/pip install -qq --disable-pip-version-check -e '.[test,clients,browser,lint,arrow,pii]'
 	@{ grep '^#' constraints.txt; $(VENV)-pins/bin/pip freeze --exclude-editable | grep -v '^#'; } > $(VENV)-pins/new.txt
 	@mv $(VENV)-pins/new.txt constraints.txt && rm -rf $(VENV)-pins && echo "constraints.txt is new: make test"
 
@@ -79,5 +79,5 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	@start=$$(date +%s); $(INSTALL) . && touch $@ && echo "installed into $(VENV) in $$(( $$(date +%s) - start )) s"
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	@start=$$(date +%s); $(INSTALL) '.[test,clients,browser,lint]' && touch $@ $(VENV)/.core && \
+	@start=$$(date +%s); $(INSTALL) '.[test,clients,browser,lint,arrow]' && touch $@ $(VENV)/.core && \
 	  echo "installed into $(VENV), with what the tests need, in $$(( $$(date +%s) - start )) s"

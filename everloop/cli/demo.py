@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     first: list[int]  # rows whose labels start the loop
     turns: list[list[int]]  # rows that come as traffic, turn by turn
     policy: dict[str, Any]
+    most: int  # rows whose label people may give in any form
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +132,7 @@ def _plan(data: Data, args: argparse.Namespace) -> Plan:
         "auto_error": 0.1,
         "auto_audit": audit,
     }
-    return Plan(data, people, first, traffic, policy)
+    return Plan(data, people, first, traffic, policy, int(args.labels * len(data.labels)))
 
 
 def _prepared(home: Path, args: argparse.Namespace) -> Path:
@@ -205,7 +206,7 @@ def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
         done = _advanced(loop)
         # The reviewers come once the queue is filled, and again if a run was interrupted while they worked.
         if done == "label" or (open_now is not None and open_now.steps and open_now.steps[-1].name == "label"):
-            _work_the_queue(loop, plan, records.find(Review, loop.name, state="open"))
+            _work_the_queue(loop, plan, records.find(Review, loop.name, state="open"), number)
             open_now = None
         if done == "close":
             break
@@ -227,9 +228,16 @@ def _stream(loop: Loop, plan: Plan, traffic: Sequence[int]) -> None:
         records.put(*writes)
 
 
-def _work_the_queue(loop: Loop, plan: Plan, queue: Sequence[Review]) -> None:
-    for review in queue:
+def _work_the_queue(loop: Loop, plan: Plan, queue: Sequence[Review], number: int) -> None:
+    """The reviewers answer, the most urgent first, as long as they may: what users will say yet has its room."""
+    seen = _rows_seen(loop, plan)
+    still = plan.people.feedback * sum(len(part) for part in plan.turns[number:])
+    room = plan.most - round(still + 2 * still**0.5)
+    for review in sorted(queue, key=lambda review: (-review.priority, review.id)):
         row = int(review.interaction.rsplit("-", 1)[1])
+        if row not in seen and len(seen) >= room:
+            continue
+        seen.add(row)
         again = review.why == "suspect"
         said = plan.people.reviews(row, plan.data.labels[row], again)
         loop.annotate(review.id, said, annotator="second reviewer" if again else "reviewer", seconds=4.0)
@@ -292,7 +300,7 @@ def _ceiling(loop: Loop, plan: Plan) -> dict[str, Any]:
     return _accuracy(sum(a == b for a, b in zip(given, plan.data.test_labels, strict=True)), len(given))
 
 
-def _labels_seen(loop: Loop, plan: Plan) -> dict[str, Any]:
+def _rows_seen(loop: Loop, plan: Plan) -> set[int]:
     """Rows whose true label anybody could have learned from people: brought, corrected, confirmed, or reviewed."""
     rows = set(plan.first)
     for traffic in plan.turns:
@@ -301,7 +309,11 @@ def _labels_seen(loop: Loop, plan: Plan) -> dict[str, Any]:
             said = answer and plan.people.says(row, plan.data.labels[row], answer)
             if said and said["value"] != "down":
                 rows.add(row)
-    rows |= {int(r.interaction.rsplit("-", 1)[1]) for r in loop.reviews(state="done")}
+    return rows | {int(r.interaction.rsplit("-", 1)[1]) for r in loop.reviews(state="done")}
+
+
+def _labels_seen(loop: Loop, plan: Plan) -> dict[str, Any]:
+    rows = _rows_seen(loop, plan)
     return {"rows": len(rows), "share": round(len(rows) / len(plan.data.labels), 4)}
 
 

@@ -66,7 +66,7 @@ def test_the_datasheet(export: Exporting, wheel: Wheel, first: DatasetVersion) -
     wheel.store.records.put(Model(id="m1", loop="support", turn=1, spec=Spec(name="x"), dataset=first.id, blob="00",
                                   size=1, classes=("a",), seconds=1.0, at=1))  # fmt: skip
     versions.tag(wheel.store.datasets, "support", "paper", first, by="ada")
-    sheet = export("parquet").sheet
+    sheet = export("jsonl").sheet
     for words in (
         "agents correct it", "5 examples", "| card | 3 |", "| golden | 1 |", "Labelled by the machine: 1 of 5 (20.0%)",
         "not measured by an audit", "email 1", first.hash, "turn.v1", "Licence: _to fill in_", "(main, paper)",
