@@ -63,6 +63,7 @@ def test_a_pipe_gets_plain_text_and_a_closed_one_is_no_traceback(tmp_path):
     assert (ran.returncode, ran.stderr) == (1, b"")
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_text(tmp_path):
     home = str(tmp_path / "home")
     everloop("init", "support", "--home", home)

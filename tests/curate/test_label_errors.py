@@ -50,6 +50,7 @@ def test_the_recall_dial_turns():
     assert few.order.tolist() == many.order.tolist()
 
 
+@pytest.mark.slow
 def test_two_models_find_more_than_one():
     rng = np.random.default_rng(2)
     true = rng.integers(0, 5, 3000)

@@ -110,6 +110,7 @@ def test_odd_texts_do_no_harm():
     assert pairs([]).shape == pairs(["x"]).shape == between([], ["x"]).shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_a_flood_of_one_text_costs_what_one_costs():
     texts = ["where is my card"] * 100_000 + ["Where is my card?"]
     assert not groups(texts).any()

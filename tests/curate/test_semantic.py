@@ -69,6 +69,7 @@ def test_the_threshold_is_as_low_as_the_promise_allows():
     assert found.different.n == 600
 
 
+@pytest.mark.slow
 def test_where_like_rows_differ_there_is_no_threshold():
     vectors, labels = planted(np.random.default_rng(2), 60)
     found = semantic.calibrate(vectors, labels)
@@ -91,6 +92,7 @@ def test_rows_dropped_for_one_row_are_one_trial():
     assert found.tried[0].dropped == 1_995
 
 
+@pytest.mark.slow
 def test_the_promise_is_broken_no_more_often_than_it_says():
     rng = np.random.default_rng(5)
     broken = 0

@@ -33,6 +33,7 @@ def test_a_planted_slice_is_found_with_its_interval_and_nothing_in_its_wake():
     assert hits >= 9
 
 
+@pytest.mark.slow
 def test_without_an_effect_a_false_alarm_is_as_rare_as_promised():
     """At most 5 of 100; 6 or more of 25 would come by chance less than once in a thousand times."""
     alarms = 0
@@ -70,6 +71,7 @@ def test_one_persons_word_never_names_a_cluster():
     assert "lovelace" not in error_clusters.name(texts, inside, most=99)
 
 
+@pytest.mark.slow
 def test_clusters_without_an_effect_keep_their_promise():
     alarms = 0
     for seed in range(40):

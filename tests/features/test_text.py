@@ -34,6 +34,7 @@ def test_any_texts(texts):
     assert ((np.abs(length - 1) < 1e-5) | (length == 0)).all()
 
 
+@pytest.mark.slow
 def test_the_same_as_wordllama_itself():
     from wordllama import WordLlama
 

@@ -20,6 +20,19 @@ def at_once(monkeypatch):
     monkeypatch.setattr(module, "_SAME_TIME", 1)  # so that answers come in the order of the script
 
 
+@pytest.fixture(scope="module")
+def upstream():
+    with running() as stub:
+        yield stub
+
+
+@pytest.fixture
+def stub(upstream):
+    upstream.script.clear()
+    upstream.seen.clear()
+    return upstream
+
+
 def says(content, status=200, logprobs=None, **more):
     body = {"choices": [{"message": {"role": "assistant", "content": content}, "logprobs": logprobs}],
             "usage": {"prompt_tokens": 100, "completion_tokens": 2}, **more}  # fmt: skip
@@ -40,14 +53,13 @@ def ask(stub, inputs, **args):
     return bigger_model(inputs, SEEN, {"url": f"{stub.url}/v1", "model": "big", **args})
 
 
-def test_labels_cost_and_confidence():
-    with running() as stub:
-        stub.will(
-            says("card arrival", logprobs={"content": [{"logprob": -0.5}, {"logprob": -0.5}]}),
-            says(' "Exchange Rate." '),
-            says("I think it is about cards"),
-        )
-        said = ask(stub, ["where is my card", "rate?", "hm"], price={"input": 1.0, "output": 10.0})
+def test_labels_cost_and_confidence(stub):
+    stub.will(
+        says("card arrival", logprobs={"content": [{"logprob": -0.5}, {"logprob": -0.5}]}),
+        says(' "Exchange Rate." '),
+        says("I think it is about cards"),
+    )
+    said = ask(stub, ["where is my card", "rate?", "hm"], price={"input": 1.0, "output": 10.0})
     assert said.answers.tolist() == [0, 1, ABSTAINS]
     assert said.confidence == pytest.approx([np.exp(-1.0), 1.0, 0.0])
     assert said.cost == pytest.approx(3 * (100 * 1.0 + 2 * 10.0) / 1e6)
@@ -63,28 +75,25 @@ def test_labels_cost_and_confidence():
      b'{"choices": [{"message": {"content": {"a": 1}}}]}', b'{"choices": [{"message": {"content": null}}]}',
      b'{"choices": [{"message": {"content": "card arrival"}, "logprobs": {"content": [{"logprob": "x"}]}}]}'],
 )  # fmt: skip
-def test_an_answer_of_another_shape_is_an_abstention(body):
-    with running() as stub:
-        stub.will(raw(body))
-        said = ask(stub, ["x"])
+def test_an_answer_of_another_shape_is_an_abstention(stub, body):
+    stub.will(raw(body))
+    said = ask(stub, ["x"])
     assert said.answers.tolist() == [ABSTAINS]
     assert said.confidence.tolist() == [0.0]
     assert said.note
 
 
-def test_what_is_busy_is_asked_again_and_what_has_no_logprobs_without_them():
-    with running() as stub:
-        stub.will(raw(b"{}", 429), raw(b"{}", 400), says("card arrival"))
-        said = ask(stub, ["x"])
-        assert said.answers.tolist() == [0]
-        assert ["logprobs" in request.body for request in stub.seen] == [True, True, False]
+def test_what_is_busy_is_asked_again_and_what_has_no_logprobs_without_them(stub):
+    stub.will(raw(b"{}", 429), raw(b"{}", 400), says("card arrival"))
+    said = ask(stub, ["x"])
+    assert said.answers.tolist() == [0]
+    assert ["logprobs" in request.body for request in stub.seen] == [True, True, False]
 
 
-def test_a_key_that_is_refused_is_asked_once_a_row():
-    with running() as stub:
-        stub.will(raw(b"{}", 401), raw(b"{}", 401))
-        assert ask(stub, ["x", "y"]).note == "of 2 rows: 2 status 401"
-        assert len(stub.seen) == 2
+def test_a_key_that_is_refused_is_asked_once_a_row(stub):
+    stub.will(raw(b"{}", 401), raw(b"{}", 401))
+    assert ask(stub, ["x", "y"]).note == "of 2 rows: 2 status 401"
+    assert len(stub.seen) == 2
 
 
 def test_nobody_there():
@@ -93,12 +102,11 @@ def test_nobody_there():
     assert said.note == "of 20 rows: 20 unreachable"
 
 
-def test_no_more_rows_than_allowed_and_the_key_from_the_environment(monkeypatch):
+def test_no_more_rows_than_allowed_and_the_key_from_the_environment(stub, monkeypatch):
     monkeypatch.setenv("A_KEY", "secret")
-    with running() as stub:
-        stub.will(says("card arrival"))
-        said = ask(stub, ["x", "y", "z"], most=1, key_env="A_KEY")
-        assert stub.seen[0].headers["authorization"] == "Bearer secret"
+    stub.will(says("card arrival"))
+    said = ask(stub, ["x", "y", "z"], most=1, key_env="A_KEY")
+    assert stub.seen[0].headers["authorization"] == "Bearer secret"
     assert said.answers.tolist() == [0, ABSTAINS, ABSTAINS]
     assert said.note == "of 3 rows: 2 not asked about (most)"
 

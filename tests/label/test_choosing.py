@@ -56,6 +56,7 @@ def test_of_twins_one_is_asked(distinct, copies, seed):
     assert sorted(found.rows // copies) == list(range(distinct))
 
 
+@pytest.mark.slow
 def test_the_random_arm_is_uniform_over_the_whole_pool():
     vectors, p = pool(40)
     times = np.zeros(40)

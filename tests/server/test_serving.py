@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 UP = "import sys; from everloop.server import serve; from everloop.settings import Settings; serve(Settings.load())"
 
@@ -44,6 +45,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert ended.stderr == f"port {port} on 127.0.0.1 is in use; stop the other program or choose another with --port\n"
 
 
+@pytest.mark.slow
 def test_two_serve_one_folder_and_both_stop_cleanly(tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     running = [

@@ -173,6 +173,7 @@ def test_ebcc_as_published(name, published):
     assert (found.labels == gold).mean() == pytest.approx(published, abs=0.005)
 
 
+@pytest.mark.slow
 def test_dawid_skene_loses_to_the_majority_on_zencrowd_and_gold_tells():
     workers, items, labels, k, gold = real("ZenCrowd_us")
     assert (dawid_skene(workers, items, labels, k).labels == gold).mean() < 0.84

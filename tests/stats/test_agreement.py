@@ -89,6 +89,7 @@ def test_full_agreement_is_one_and_chance_is_nothing():
         assert abs(found.estimate) < 0.04
 
 
+@pytest.mark.slow
 def test_intervals_hold_about_their_level():
     """300 samples of 80 items from raters whose true kappa is known."""
     random = np.random.default_rng(5)
@@ -104,6 +105,7 @@ def test_intervals_hold_about_their_level():
     assert inside >= 0.90 * 300
 
 
+@pytest.mark.slow
 def test_many_items_are_drawn_in_groups():
     random = rng()
     truth = random.integers(0, 3, 100_000)
