@@ -202,14 +202,12 @@ def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
     open_now = open_turn(loop.wheel.store, loop.name)
     if open_now is None:
         _stream(loop, plan, traffic)
-    while True:
-        done = _advanced(loop)
-        # The reviewers come once the queue is filled, and again if a run was interrupted while they worked.
-        if done == "label" or (open_now is not None and open_now.steps and open_now.steps[-1].name == "label"):
+    # The reviewers come once the queue is filled, and first of all if a run was interrupted while they worked.
+    done = open_now.steps[-1].name if open_now is not None and open_now.steps else None
+    while done != "close":
+        if done == "label":
             _work_the_queue(loop, plan, records.find(Review, loop.name, state="open"), number)
-            open_now = None
-        if done == "close":
-            break
+        done = _advanced(loop)
     loop.live(fresh=True)
 
 
