@@ -41,7 +41,6 @@ class Plan(NamedTuple):
     first: list[int]  # rows whose labels start the loop
     turns: list[list[int]]  # rows that come as traffic, turn by turn
     policy: dict[str, Any]
-    most: int  # rows whose label people may give in any form
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,9 +115,9 @@ def _plan(data: Data, args: argparse.Namespace) -> Plan:
     # What is left of the share of labels that may be seen, two standard deviations of the feedback aside.
     spare = args.labels * len(data.labels) - len(first) - said - 2 * (said * (1 - people.feedback)) ** 0.5
     golden_share = round(min(0.3, 350 / said), 3)
-    audit = max(3, len(rest) // turns // 60)
+    audit = max(2, len(rest) // turns // 60)
     policy = {
-        "review_budget": max(24, len(rest) // turns // 10, round(1.25 * spare / turns)),
+        "review_budget": max(19, len(rest) // turns // 10, round(1.25 * spare / turns)),
         "review_fresh": max(0, int(spare / turns) - audit),
         "golden_share": golden_share,
         # These users give feedback without regard to whether the answer was right, so rows with feedback are a fair
@@ -132,7 +131,7 @@ def _plan(data: Data, args: argparse.Namespace) -> Plan:
         "auto_error": 0.1,
         "auto_audit": audit,
     }
-    return Plan(data, people, first, traffic, policy, int(args.labels * len(data.labels)))
+    return Plan(data, people, first, traffic, policy)
 
 
 def _prepared(home: Path, args: argparse.Namespace) -> Path:
@@ -206,7 +205,7 @@ def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
     done = open_now.steps[-1].name if open_now is not None and open_now.steps else None
     while done != "close":
         if done == "label":
-            _work_the_queue(loop, plan, records.find(Review, loop.name, state="open"), number)
+            _work_the_queue(loop, plan, records.find(Review, loop.name, state="open"))
         done = _advanced(loop)
     loop.live(fresh=True)
 
@@ -226,16 +225,9 @@ def _stream(loop: Loop, plan: Plan, traffic: Sequence[int]) -> None:
         records.put(*writes)
 
 
-def _work_the_queue(loop: Loop, plan: Plan, queue: Sequence[Review], number: int) -> None:
-    """The reviewers answer, the most urgent first, as long as they may: what users will say yet has its room."""
-    seen = _rows_seen(loop, plan)
-    still = plan.people.feedback * sum(len(part) for part in plan.turns[number:])
-    room = plan.most - round(still + 2 * still**0.5)
-    for review in sorted(queue, key=lambda review: (-review.priority, review.id)):
+def _work_the_queue(loop: Loop, plan: Plan, queue: Sequence[Review]) -> None:
+    for review in queue:
         row = int(review.interaction.rsplit("-", 1)[1])
-        if row not in seen and len(seen) >= room:
-            continue
-        seen.add(row)
         again = review.why == "suspect"
         said = plan.people.reviews(row, plan.data.labels[row], again)
         loop.annotate(review.id, said, annotator="second reviewer" if again else "reviewer", seconds=4.0)
@@ -298,7 +290,7 @@ def _ceiling(loop: Loop, plan: Plan) -> dict[str, Any]:
     return _accuracy(sum(a == b for a, b in zip(given, plan.data.test_labels, strict=True)), len(given))
 
 
-def _rows_seen(loop: Loop, plan: Plan) -> set[int]:
+def _labels_seen(loop: Loop, plan: Plan) -> dict[str, Any]:
     """Rows whose true label anybody could have learned from people: brought, corrected, confirmed, or reviewed."""
     rows = set(plan.first)
     for traffic in plan.turns:
@@ -307,11 +299,7 @@ def _rows_seen(loop: Loop, plan: Plan) -> set[int]:
             said = answer and plan.people.says(row, plan.data.labels[row], answer)
             if said and said["value"] != "down":
                 rows.add(row)
-    return rows | {int(r.interaction.rsplit("-", 1)[1]) for r in loop.reviews(state="done")}
-
-
-def _labels_seen(loop: Loop, plan: Plan) -> dict[str, Any]:
-    rows = _rows_seen(loop, plan)
+    rows |= {int(r.interaction.rsplit("-", 1)[1]) for r in loop.reviews(state="done")}
     return {"rows": len(rows), "share": round(len(rows) / len(plan.data.labels), 4)}
 
 
