@@ -267,9 +267,14 @@ def out_of_fold(model: Model, examples: Sequence[Example]) -> tuple[NDArray[np.f
     """
     people = [e for e in examples if e.origin != "auto"][:_ENOUGH]
     targets = [e.target for e in people]
+    return np.array(right_out_of_fold(model, people), float), max(targets.count(t) for t in set(targets)) / len(targets)
+
+
+def right_out_of_fold(model: Model, examples: Sequence[Example]) -> list[bool]:
+    """Whether models of this one's trainer that have not seen a row, or its near-duplicates, get it right."""
+    targets = [e.target for e in examples]
     crossed = train.crossed(train.CrossJob(
-        model.spec, [e.input for e in people], targets, [e.weight for e in people], [e.group for e in people],
+        model.spec, [e.input for e in examples], targets, [e.weight for e in examples], [e.group for e in examples],
     ))  # fmt: skip
     said = [crossed.classes[i] for i in np.round(crossed.probabilities, _PLACES).argmax(axis=1)]
-    right = np.array([a == t for a, t in zip(said, targets, strict=True)], float)
-    return right, max(targets.count(t) for t in set(targets)) / len(targets)
+    return [a == t for a, t in zip(said, targets, strict=True)]

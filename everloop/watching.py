@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from everloop import curate, deploy, evaluate, train
+from everloop import curate, deploy, evaluate
 from everloop.auditing import along
 from everloop.errors import Conflict, InvalidInput, NotFound
 from everloop.ids import now
 from everloop.loop import newest_version
-from everloop.opinions import answers, predictor, vectors_of
+from everloop.opinions import answers, predictor, right_out_of_fold, vectors_of
 from everloop.store import Store
 from everloop.types import Example, LoopSpec, Model, Release, SliceVerdict, Verdict, WatchedSlice
 
@@ -21,8 +21,6 @@ Rows = Literal["golden", "all"]
 
 _MOST_WATCHED = 50  # each takes its share of what a verdict's intervals may err together
 _LABELLED = 6_000  # rows people labelled that are answered out of fold: bounds time
-_FOLDS = 3
-_PLACES = 4  # digits of a probability that decide anything, as in a turn
 
 
 class Weakness(Struct, frozen=True, kw_only=True):
@@ -174,15 +172,9 @@ def _watch(store: Store, one: WatchedSlice) -> WatchedSlice:
 
 
 def _wrong_out_of_fold(model: Model, people: Sequence[Example]) -> list[bool]:
-    targets = [e.target for e in people]
-    if len(set(targets)) < 2:
-        return [False] * len(targets)
-    crossed = train.crossed(train.CrossJob(
-        model.spec, [e.input for e in people], targets, [e.weight for e in people], [e.group for e in people],
-        folds=_FOLDS,
-    ))  # fmt: skip
-    said = [crossed.classes[i] for i in np.round(crossed.probabilities, _PLACES).argmax(axis=1)]
-    return [a != t for a, t in zip(said, targets, strict=True)]
+    if len({e.target for e in people}) < 2:
+        return [False] * len(people)
+    return [not right for right in right_out_of_fold(model, people)]
 
 
 def _line(note: str) -> str:

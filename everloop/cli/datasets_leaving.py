@@ -7,7 +7,7 @@ from pathlib import Path
 from everloop import versions
 from everloop.cli.console import Console, cell
 from everloop.cli.status import moment
-from everloop.cli.writing import csv_lines, write_whole
+from everloop.cli.writing import csv_lines, say_what_may_leave, write_whole
 from everloop.errors import Conflict, InvalidInput
 from everloop.wheel import Wheel
 
@@ -93,9 +93,4 @@ def export(wheel: Wheel, loop: str, args: argparse.Namespace, console: Console) 
         console.say("the golden examples are not in it: they are for judging what was trained (--split golden)")
     if not made.rows and format in {"dpo", "trl-preference"}:
         console.say("there are no preferences: they come from corrections and from votes between two answers")
-    if args.shareable:
-        console.say(f"left out {made.unshared:,} that somebody has not agreed to share")
-    else:
-        console.say(f"{made.shareable:,} of them may be shared: everybody they are made of agreed (--shareable)")
-    if made.withheld:
-        console.say(f"left out {made.withheld:,}: consent to learn from them was taken back since")
+    say_what_may_leave(console, args.shareable, made.shareable, made.unshared, made.withheld)

@@ -9,7 +9,7 @@ import msgspec
 from everloop.cli.console import Console
 from everloop.cli.datasets import version_of
 from everloop.cli.home import opened
-from everloop.cli.writing import csv_lines, write_whole
+from everloop.cli.writing import csv_lines, say_what_may_leave, write_whole
 from everloop.collect.leaving import leaving
 from everloop.errors import InvalidInput
 from everloop.interop.training import public
@@ -45,12 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                       "examples": len(examples), "shareable": left.shareable, "withheld": left.withheld,
                       "unshared": left.unshared, "bytes": size})  # fmt: skip
     console.say(f"{len(examples):,} examples of {version.id} into {args.to} ({size:,} bytes)")
-    if args.shareable:
-        console.say(f"left out {left.unshared:,} that somebody has not agreed to share")
-    else:
-        console.say(f"{left.shareable:,} of them may be shared: everybody they are made of agreed (--shareable)")
-    if left.withheld:
-        console.say(f"left out {left.withheld:,}: consent to learn from them was taken back since")
+    say_what_may_leave(console, args.shareable, left.shareable, left.unshared, left.withheld)
     return 0
 
 

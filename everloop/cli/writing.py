@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+from everloop.cli.console import Console
 from everloop.errors import Conflict, NotFound
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -67,3 +68,13 @@ def inert(text: str) -> str:
     ("'=1+1", 'a=b')
     """
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def say_what_may_leave(console: Console, only: bool, shareable: int, unshared: int, withheld: int) -> None:
+    """How people's consent bore on what was written; `only`: what may be shared was wanted and no more."""
+    if only:
+        console.say(f"left out {unshared:,} that somebody has not agreed to share")
+    else:
+        console.say(f"{shareable:,} of them may be shared: everybody they are made of agreed (--shareable)")
+    if withheld:
+        console.say(f"left out {withheld:,}: consent to learn from them was taken back since")

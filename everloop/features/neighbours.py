@@ -30,13 +30,13 @@ def nearest(vectors: NDArray[np.float32], most: int, rows: NDArray[np.int64] | N
     [[1], [0], [1]]
     """
     rows = np.arange(len(vectors)) if rows is None else np.asarray(rows, np.int64)
-    unit = _unit(vectors)
-    return _found(unit[rows], unit, most, rows)
+    scaled = unit(vectors)
+    return _found(scaled[rows], scaled, most, rows)
 
 
 def across(asked: NDArray[np.float32], known: NDArray[np.float32], most: int) -> Neighbours:
     """The `most` nearest of `known` (m, d) for each of `asked` (r, d), which are other rows, by cosine."""
-    return _found(_unit(asked), _unit(known), most, None)
+    return _found(unit(asked), unit(known), most, None)
 
 
 def _found(
@@ -61,9 +61,13 @@ def _found(
     return Neighbours(index, similarity)
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows (n, d) scaled to length 1, those of zeros as they are; InvalidInput unless all numbers are finite."""
+    matrix = np.asarray(vectors, np.float32)
+    if matrix.ndim != 2 or not np.isfinite(matrix).all():
+        raise InvalidInput(f"vectors come as a matrix of finite numbers, a row each, not {matrix.shape}")
+    length = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.where(length > 0, length, 1), np.float32)
 
 
 def probabilities(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.errors import InvalidInput
+from everloop.features.neighbours import unit
 from everloop.label.covering import greedy, likeness
 from everloop.label.doubt import checked, unsure
 
@@ -66,7 +67,7 @@ def choose(
     >>> choose(twins, np.array([[0.6, 0.4], [0.5, 0.5], [0.5, 0.5]]), 3, rng, random_share=0).rows.tolist()
     [1, 0]
     """
-    matrix, n = _unit(vectors), len(vectors)
+    matrix, n = unit(vectors), len(vectors)
     doubt = np.ones(n) if probabilities is None else unsure(probabilities, committee)
     if len(doubt) != n:
         raise InvalidInput(f"{n} vectors need as many rows of probabilities, not {len(doubt)}")
@@ -170,11 +171,3 @@ def _spread(picked: list[tuple[int, Why]], drawn: list[tuple[int, Why]]) -> list
     places = [(k + 0.5) / max(1, len(picked)) for k in range(len(picked))]
     others = [(k + 0.5) / max(1, len(drawn)) for k in range(len(drawn))]
     return [row for _, row in sorted(zip([*places, *others], [*picked, *drawn], strict=True), key=lambda r: r[0])]
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    matrix = np.asarray(vectors, np.float32)
-    if matrix.ndim != 2 or not np.isfinite(matrix).all():
-        raise InvalidInput(f"vectors come as a matrix of finite numbers, a row each, not {matrix.shape}")
-    length = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.asarray(matrix / np.where(length > 0, length, 1), np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.errors import InvalidInput
+from everloop.features.neighbours import unit
 from everloop.label.doubt import checked
 
 NEIGHBOURS = 3
@@ -37,7 +38,7 @@ def outside(
     >>> outside(rows, np.array([[0.9, 0.1], [0.6, 0.4]]), known, neighbours=1).score.round(2).tolist()
     [0.05, 0.7]
     """
-    p, rows, known = checked(probabilities), _unit(vectors), _unit(labelled)
+    p, rows, known = checked(probabilities), unit(vectors), unit(labelled)
     if not len(known) or len(p) != len(rows) or rows.shape[1] != known.shape[1] or neighbours < 1:
         raise InvalidInput("novelty needs a row of probabilities for each vector, and labelled rows of the same width")
     doubt = 1 - p.max(axis=1) if len(p) else np.zeros(0)
@@ -49,11 +50,3 @@ def outside(
         best = np.partition(like, -count, axis=1)[:, -count:]
         distance[i : i + _BLOCK] = np.clip(1 - best.mean(axis=1, dtype=np.float64), 0, 1)
     return Novelty((doubt + distance) / 2, doubt, distance, nearest)
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    matrix = np.asarray(vectors, np.float32)
-    if matrix.ndim != 2 or not np.isfinite(matrix).all():
-        raise InvalidInput(f"vectors come as a matrix of finite numbers, a row each, not {matrix.shape}")
-    length = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.asarray(matrix / np.where(length > 0, length, 1), np.float32)
