@@ -5,19 +5,17 @@ process may be killed at any instruction; calling `advance` again, anywhere, goe
 is the only module that knows all stages.
 """
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import curate, deploy, evaluate, label, reading, train
-from everloop.errors import Conflict, LeaseLost
+from everloop import deploy, evaluate, label, reading, train
+from everloop.errors import Conflict
 from everloop.ids import new_id, now
 from everloop.opinions import (
     Audits,
@@ -31,18 +29,17 @@ from everloop.opinions import (
     vectors_of,
     with_proposals,
 )
+from everloop.sifting import changed_drops, funnel_of, newer, waterfall, without_edited_out, without_leaks
 from everloop.store import Store
 from everloop.types import (
     Annotation,
     DatasetVersion,
-    Drop,
     Example,
     FeedbackFields,
     Interaction,
     Lease,
     LoopSpec,
     Model,
-    Placement,
     Ref,
     Release,
     Review,
@@ -52,6 +49,7 @@ from everloop.types import (
     Verdict,
     WatchedSlice,
 )
+from everloop.workbench import Workbench, leased
 
 STEPS = reading.STEPS
 _AGAIN = ("suspect", "audit")  # reviews of what is labelled already
@@ -65,40 +63,6 @@ class Done(NamedTuple):
     cost: float = 0.0
 
 
-class Workbench:
-    """A worker's hands: the store, who it is, and what it remembers of the open turn to save reading it again."""
-
-    def __init__(self, store: Store, owner: str, lease_seconds: float = 30.0):
-        self.store = store
-        self.owner = owner
-        self.lease_seconds = lease_seconds
-        self.memory: dict[str, tuple[Any, Any]] = {}
-        self._held: list[Lease] = []
-
-    @contextmanager
-    def holding(self, lease: Lease) -> Iterator[Lease]:
-        """Give the lease back at the end of the work, or when `let_go` says so."""
-        self._held.append(lease)
-        try:
-            yield lease
-        finally:
-            self._held.remove(lease)
-            with suppress(LeaseLost):
-                self.store.records.unlease(lease)
-
-    def let_go(self) -> None:
-        """Give back what is held, so that another worker can go on at once; work still at it is fenced off."""
-        for lease in tuple(self._held):
-            self.store.records.unlease(lease)
-
-    def remember(self, what: str, key: Any, make: Any) -> Any:
-        """The value made for `key` last time, or `make()`; one value is kept for each `what`."""
-        if what not in self.memory or self.memory[what][0] != key:
-            self.memory.pop(what, None)
-            self.memory[what] = (key, make())
-        return self.memory[what][1]
-
-
 def advance(bench: Workbench, spec: LoopSpec, trigger: str | None = None) -> str | None:
     """Do the next step of the loop's turn; its name, or None when there is nothing to do.
 
@@ -110,7 +74,7 @@ def advance(bench: Workbench, spec: LoopSpec, trigger: str | None = None) -> str
         trigger = _due(bench, spec)
         if trigger is None:
             return None
-    with _leased(bench, f"turn:{spec.name}") as lease:
+    with leased(bench, f"turn:{spec.name}") as lease:
         if lease is None:
             if trigger == "hand":
                 raise Conflict(f"another worker is turning loop {spec.name!r}; wait for it, or stop it")
@@ -196,7 +160,7 @@ def _opened(store: Store, spec: LoopSpec, trigger: str) -> Turn:
 
 def _curate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
     """Send everything up to the turn's cut through the funnel; write places and drops."""
-    funnel = _funnel(bench, spec, turn)
+    funnel = funnel_of(bench, spec, turn)
     before = next(iter(bench.store.records.find(Turn, spec.name, number=turn.number - 1)), None)
     counts = {
         "interactions": _span(bench.store, Interaction, spec.name, before, turn, "interactions"),
@@ -206,13 +170,13 @@ def _curate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started:
         "pool": len(funnel.pool),
         "waterfall": [[reason, n] for reason, n in funnel.waterfall],
     }
-    drops = _changed_drops(bench, spec.name, funnel.drops, lease, {"curate"})
+    drops = changed_drops(bench, spec.name, funnel.drops, lease, {"curate"})
     _finish(bench, turn, lease, started, "curate", Done(counts, [*funnel.placements, *drops]))
 
 
 def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
     """Put into the queue what people should look at, with the machine's proposal attached."""
-    funnel = _funnel(bench, spec, turn)
+    funnel = funnel_of(bench, spec, turn)
     # What the turn before asked to be looked at again is part of this one's budget.
     again = sum(r.why in _AGAIN for r in bench.store.records.find(Review, spec.name, state="open"))
     policy = msgspec.structs.replace(spec.policy, review_budget=max(0, spec.policy.review_budget - again))
@@ -240,7 +204,7 @@ def _review(turn: Turn, want: label.Wanted, proposal: str | None, confidence: fl
 
 def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
     """Weigh what people said, label what the machine is sure of, and commit the dataset version."""
-    with _leased(bench, evidence_lease(spec.name)) as alone:
+    with leased(bench, evidence_lease(spec.name)) as alone:
         if alone is None:
             raise Conflict(f"somebody's data is being erased from loop {spec.name!r}; the turn goes on after it")
         _commit_dataset(bench, spec, turn, lease, started)
@@ -254,7 +218,7 @@ def evidence_lease(loop: str) -> str:
 
 def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
     store = bench.store
-    funnel = _funnel(bench, spec, turn)
+    funnel = funnel_of(bench, spec, turn)
     notes = store.records.head(Annotation, spec.name)
     before = next(iter(store.records.find(Turn, spec.name, number=turn.number - 1)), None)
     earlier = (_counted(before, "dataset", "annotations") if before else None) or 0
@@ -262,17 +226,17 @@ def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, 
     judged = judge(spec, funnel.evidence, funnel.pool, drawn(store, spec.name, told.since), told.alarms > 0)
     threshold = judged.certified.threshold if judged.certified else None
     made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, judged.opinions, spec.policy, threshold)
-    examples, twins = _without_leaks(made.examples, turn, spec.policy.near_duplicate)
-    examples, edited = _without_edited_out(store, turn, examples)
+    examples, twins = without_leaks(made.examples, turn, spec.policy.near_duplicate)
+    examples, edited = without_edited_out(store, turn, examples)
     twins += edited
-    drops = _changed_drops(bench, spec.name, [*funnel.drops, *made.drops, *twins], lease, {"curate", "label"})
+    drops = changed_drops(bench, spec.name, [*funnel.drops, *made.drops, *twins], lease, {"curate", "label"})
     parent = newest_version(store, spec.name)
     training = [e for e in examples if e.split == "train"]
     bench.memory.pop("funnel", None)  # the later steps read the dataset version alone
     counts = {
-        "annotations": notes, "human_labels": _newer(store, Annotation, spec.name, earlier), "examples": len(training),
+        "annotations": notes, "human_labels": newer(store, Annotation, spec.name, earlier), "examples": len(training),
         "golden": len(examples) - len(training), "auto_labelled": made.automatic, "doubted": made.doubted,
-        "waterfall": _waterfall(funnel, [*made.drops, *twins]), **_promised(spec, judged, told),
+        "waterfall": waterfall(funnel, [*made.drops, *twins]), **_promised(spec, judged, told),
     }  # fmt: skip
     own = {e.id for e in training if e.origin == "auto"}
     waiting = Counter(str(r.why) for r in store.records.find(Review, spec.name, state="open") if r.why in _AGAIN)
@@ -308,7 +272,7 @@ def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     trainer = train.choose([e.input for e in examples]) if spec.trainer.name == "auto" else spec.trainer
     data = train.fitted(train.FitJob(trainer, examples))
     seconds = time.perf_counter() - started
-    with _leased(bench, evidence_lease(spec.name)) as alone:
+    with leased(bench, evidence_lease(spec.name)) as alone:
         there = store.datasets.get(version.id)
         if alone is None or there is None or there.erased != version.erased:
             return  # somebody was erased meanwhile, and this has learned from them: it was for nothing, and goes again
@@ -372,54 +336,6 @@ _RUN = {"curate": _curate, "label": _label, "dataset": _dataset, "train": _train
         "deploy": _deploy, "close": _close}  # fmt: skip
 
 
-# --- what the steps stand on ----------------------------------------------------------------------------------------
-
-
-def _funnel(bench: Workbench, spec: LoopSpec, turn: Turn) -> curate.Funnel:
-    """The funnel over everything up to the turn's cut; what people annotated since counts too."""
-    records, loop = bench.store.records, spec.name
-
-    def make() -> curate.Funnel:
-        said = _by_interaction(records.scan(FeedbackFields, loop, upto=turn.cut["feedback"]))
-        notes = _by_interaction(records.scan(Annotation, loop))
-        places = {p.id: p for batch in records.scan(Placement, loop) for _, p in batch}
-        undone = frozenset((d.id, d.reason) for batch in records.scan(Drop, loop) for _, d in batch if d.undone)
-        known = curate.Known(said, notes, places, undone, frozenset(spec.labels), spec.task)
-        rows = (it for batch in records.scan(Interaction, loop, upto=turn.cut["interactions"]) for _, it in batch)
-        return curate.run(loop, turn.number, rows, known, spec.policy)
-
-    placed = "curate" in {step.name for step in turn.steps}
-    # What the turn reads only ever shrinks, when a person is erased: what was remembered of them must go too.
-    there = [records.count(Annotation, loop), records.head(Annotation, loop)]
-    for kind, log in ((Interaction, "interactions"), (FeedbackFields, "feedback")):
-        there.append(records.count(kind, loop) - _newer(bench.store, kind, loop, turn.cut[log]))
-    funnel: curate.Funnel = bench.remember("funnel", (turn.id, placed, there), make)
-    return funnel
-
-
-def _by_interaction(batches: Iterator[list[tuple[int, Any]]]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for batch in batches:
-        for _, item in batch:
-            found.setdefault(item.interaction, []).append(item)
-    return found
-
-
-def _changed_drops(bench: Workbench, loop: str, wanted: Sequence[Drop], lease: Lease, stages: set[str]) -> list[Drop]:
-    """Those of `wanted` that differ from what is written; drops of `stages` that no longer hold are removed."""
-    records = bench.store.records
-    there = {d.id: d for batch in records.scan(Drop, loop) for _, d in batch}
-    keep = {d.id for d in wanted}
-    stale = [d.id for d in there.values() if d.stage in stages and d.id not in keep and not d.undone]
-    if stale:
-        records.delete(Drop, stale, fence=lease)
-    return [d for d in wanted if _reason(there.get(d.id)) != (d.reason, d.matched)]
-
-
-def _reason(drop: Drop | None) -> tuple[str, str | None] | None:
-    return None if drop is None or drop.undone else (drop.reason, drop.matched)
-
-
 def _asked(store: Store, loop: str, why: Sequence[str] = ()) -> frozenset[str]:
     """Interactions that are, or have been, in the queue, for any reason or one of these."""
     rows = (review for batch in store.records.scan(Review, loop) for _, review in batch)
@@ -455,39 +371,6 @@ def _nothing_to_learn(
     return ""
 
 
-def _without_leaks(examples: Sequence[Example], turn: Turn, threshold: float) -> tuple[list[Example], list[Drop]]:
-    """The last guard: whatever curation did, no near-duplicate of a golden row enters training."""
-    golden = [e for e in examples if e.split == "golden"]
-    training = [e for e in examples if e.split == "train"]
-    twins = curate.twins_between([e.input for e in golden], [e.input for e in training], threshold)
-    drops = [
-        Drop(id=training[j].evidence[0], loop=turn.loop, turn=turn.number, stage="label", reason="golden_twin",
-             matched=golden[i].evidence[0])
-        for j, i in sorted(twins.items())
-    ]  # fmt: skip
-    gone = {training[j].id for j in twins}
-    return [e for e in examples if e.id not in gone], drops
-
-
-def _without_edited_out(store: Store, turn: Turn, examples: list[Example]) -> tuple[list[Example], list[Drop]]:
-    """What a person took out of the dataset stays out, until somebody takes that back."""
-    out = {d.id: d for d in store.records.find(Drop, turn.loop, reason=reading.EDITED_OUT) if not d.undone}
-    hit = {e.id: out[e.evidence[0]] for e in examples if out and e.evidence and e.evidence[0] in out}
-    return [e for e in examples if e.id not in hit], list(hit.values())
-
-
-def _waterfall(funnel: curate.Funnel, more: Sequence[Drop]) -> list[list[Any]]:
-    """(reason, interactions) with the rows that labelling passed by, in place of curation's provisional count."""
-    counts = {reason: n for reason, n in funnel.waterfall if reason != "no_signal"}
-    for drop in more:
-        counts[drop.reason] = counts.get(drop.reason, 0) + 1
-    return [[reason, n] for reason, n in counts.items()]
-
-
-def _newer(store: Store, kind: type[msgspec.Struct], loop: str, position: int) -> int:
-    return sum(len(batch) for batch in store.records.scan(kind, loop, after=position))
-
-
 def _span(store: Store, kind: type[msgspec.Struct], loop: str, before: Turn | None, turn: Turn, log: str) -> int:
     start = before.cut.get(log, 0) if before else 0
     return sum(len(batch) for batch in store.records.scan(kind, loop, after=start, upto=turn.cut[log]))
@@ -506,27 +389,3 @@ def _marked(turn: Turn, started: float, name: str, done: Done) -> Turn:
 
 def _finish(bench: Workbench, turn: Turn, lease: Lease, started: float, name: str, done: Done) -> None:
     bench.store.records.replace(*done.records, _marked(turn, started, name, done), fence=lease)
-
-
-@contextmanager
-def _leased(bench: Workbench, name: str) -> Iterator[Lease | None]:
-    """The lease, renewed while the work goes on. Work that outlives a lost lease is fenced off when it writes."""
-    lease = bench.store.records.lease(name, bench.owner, bench.lease_seconds)
-    if lease is None:
-        yield None
-        return
-    stop = threading.Event()
-
-    def renew() -> None:
-        while not stop.wait(bench.lease_seconds / 3):
-            with suppress(Exception):  # a missed renewal is tried again; a lost lease shows at the next write
-                bench.store.records.lease(name, bench.owner, bench.lease_seconds)
-
-    keeper = threading.Thread(target=renew, name=f"lease {name}", daemon=True)
-    keeper.start()
-    with bench.holding(lease):
-        try:
-            yield lease
-        finally:
-            stop.set()
-            keeper.join()

@@ -23,7 +23,7 @@ from everloop.collect.tending import Tended, declared_marks, derive, tend
 from everloop.declaring import declared
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
-from everloop.loop import Workbench, advance, evidence_lease, open_turn
+from everloop.loop import advance, evidence_lease, open_turn
 from everloop.opinions import predictor
 from everloop.redact import BUILT_IN
 from everloop.report import Check, Point, Status, TurnReport
@@ -43,6 +43,7 @@ from everloop.types import (
     Review,
     Turn,
 )
+from everloop.workbench import Workbench
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("loop")
     parser.add_argument("--days", type=float, default=DAYS, help=f"look back so far (default {DAYS:g})")
     parser.add_argument("--declare", metavar="FILE", help="declare the signals in a JSON file, a list of SignalSpec, "
-                        "and no others; see everloop/types.py")  # fmt: skip
+                        "and no others; see everloop/types/collected.py")  # fmt: skip
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

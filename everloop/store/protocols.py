@@ -42,7 +42,7 @@ class Change(NamedTuple):
 class Records(Protocol):
     """The log of interactions and feedback, and the control rows.
 
-    A *kind* is the record's class in ``types.py`` (for feedback, pass ``FeedbackFields`` to mean all ten). Every
+    A *kind* is the record's class in ``types`` (for feedback, pass ``FeedbackFields`` to mean all ten). Every
     record has `id` and `loop`; each gets a *position* when it is written: a number that grows in the order in which
     records become readable, so that "everything up to position p" never changes afterwards. Positions have gaps, are
     per kind (the ten kinds of feedback share theirs), and are never given out twice. An id is unique within its kind;
