@@ -355,11 +355,11 @@ def main():
     if not DATA.is_dir():
         sys.exit(f"needs {DATA}")
     for name in given.data:
-        part = (
-            speed() if name == "speed" else novelty(given.seeds) if name == "novelty" else choosing(name, given.seeds)
-        )
-        print(part, flush=True)
-        write_section(f"choosing {name}", part)
+        # What is known so far is written after each seed: a run may be stopped.
+        parts = {"speed": speed, "novelty": lambda: novelty(given.seeds)}.get(name)
+        for part in [parts()] if parts else choosing(name, given.seeds):
+            print(part, flush=True)
+            write_section(f"choosing {name}", part)
 
 
 if __name__ == "__main__":

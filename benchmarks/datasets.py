@@ -8,7 +8,6 @@ its own, on a store of its own; of a million each operation is measured once.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from _memory import peak
 from _results import machine, markdown_table, write_section
 from msgspec.structs import replace
 
@@ -102,7 +102,7 @@ def measure(n: int, repeats: int) -> dict[str, Any]:
     return {
         "n": n, "repeats": once, "seconds": {name: statistics.median(values) for name, values in took.items()},
         "spread": {name: [min(values), max(values)] for name, values in took.items()},
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory": peak(),
     }  # fmt: skip
 
 

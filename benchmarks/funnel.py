@@ -8,24 +8,32 @@ datasketch: beside ours runs the pipeline most people write, exact hashes, MinHa
 """
 
 import argparse
+import csv
 import json
+import random
 import re
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+from _memory import peak
 from _results import machine, markdown_table, write_section
-from _stream import DATA, RULES, Row, real, stream
+from _stream import DATA, JUNK, RULES, Row, real, stream
 
 SEEDS = (1, 2, 3)
 QUALITY = 50_000  # rows by which drops are judged
 PEER = 100_000  # rows the other pipeline gets at most
 NEW = 10_000  # rows that come on top
+WHOLE = 10_000  # rows of a whole turn
+SAID = 0.5  # share of its real questions somebody said the answer to
 SELF = Path(__file__)
+LATER = {"no_signal", "golden_unverified"}  # what labelling has passed by
+LABELLED = (1_000, 3_000, 7_500, 9_000, 12_000)
 FULL = ("no_consent.v1", "invalid.v1", "empty.v1", "sealed.v1", "smuggled.v1", "injection.v1", "boilerplate.v1",
         "flood.v1", "length.v1", "gibberish.v1", "template.v1", "language.v1", "duplicate.v1", "straddles.v1",
         "near_duplicate.v1",
@@ -39,10 +47,6 @@ def interactions(rows: list[Row], first: int = 0) -> list:
         Interaction(id=f"i{first + n:08}", loop="l", at=row.at, input=row.text, output="a", subject=row.who)
         for n, row in enumerate(rows)
     ]
-
-
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def quality(seed: int, full: bool) -> dict:
@@ -66,6 +70,137 @@ def quality(seed: int, full: bool) -> dict:
             "near": [grouped, len(near)]}  # fmt: skip
 
 
+def whole(seed: int) -> dict:
+    """What a whole turn, with labels for some of the real questions, leaves out by kind and by reason."""
+    import everloop
+    from everloop.types import Drop
+
+    labels, chance = dict(labelled()), random.Random(seed)
+    kinds, given = {}, []
+    for n, row in enumerate(stream(WHOLE, seed)):
+        fields = {"id": f"i{n:07}", "input": row.text, "subject": row.who, "at": 1_700_000_000_000 + row.at}
+        kinds[fields["id"]] = row.kind
+        if row.kind == "signal" and row.text in labels and chance.random() < SAID:
+            fields["label"], kinds[fields["id"]] = labels[row.text], "signal, labelled"
+        given.append(fields)
+    with tempfile.TemporaryDirectory() as home, everloop.open(home) as wheel:
+        loop = wheel.loop("l", policy={"trigger_feedback": 0})
+        loop.log_many(given)
+        begun = time.perf_counter()
+        report = loop.turn()
+        drops = Counter((kinds[d.id], d.reason) for d in loop.records.find(Drop, "l"))
+        return {"kinds": Counter(kinds.values()), "drops": [[k, r, n] for (k, r), n in drops.items()],
+                "seconds": time.perf_counter() - begun, "examples": report.examples + report.golden,
+                "auto": report.auto_labelled}  # fmt: skip
+
+
+def after_a_turn() -> list[str]:
+    found = [apart(sys.executable, "whole", seed) for seed in SEEDS]
+    lines = []
+    for kind in [*JUNK, "signal, labelled", "signal"]:
+        before, later = [], []
+        for one in found:
+            drops = {reason: n for k, reason, n in one["drops"] if k == kind}
+            waiting = sum(n for reason, n in drops.items() if reason in LATER)
+            before.append((sum(drops.values()) - waiting) / one["kinds"][kind])
+            later.append(waiting / one["kinds"][kind])
+        lines.append([kind, sum(one["kinds"][kind] for one in found), spread(before), spread(later)])
+    early = [sum(n for _, why, n in one["drops"] if why not in LATER) / sum(one["kinds"].values()) for one in found]
+    every = [sum(n for *_, n in one["drops"]) / sum(one["kinds"].values()) for one in found]
+    counts = [f"{one['examples']:,} examples, {one['auto']} of them labelled by the machine, {one['seconds']:.0f} s"
+              for one in found]  # fmt: skip
+    return [
+        f"### After a whole first turn of {WHOLE:,} rows, rules on by default: {spread(every)} of all rows left out",
+        f"Somebody said the right answer to {SAID:.0%} of the real questions. {spread(early)} are left out before "
+        f"labelling, the rest after it, as nobody said what is right and the machine may not yet. Turns: "
+        f"{'; '.join(counts)}.",
+        markdown_table(["row", "n", "left out before labelling", "after it"], lines),
+    ]
+
+
+def sets() -> list[tuple[str, list[tuple[str, str]], list[tuple[str, str]]]]:
+    """(name, training rows, test rows) as (text, label)."""
+    parts = []
+    for part in ("train", "test"):
+        with (DATA / f"banking77/{part}.csv").open(encoding="utf-8") as file:
+            parts.append([(row["text"], row["category"]) for row in csv.DictReader(file)])
+    clinc = json.loads((DATA / "clinc150/data_full.json").read_text(encoding="utf-8"))
+    return [("Banking77", *parts), ("CLINC150", *([tuple(row) for row in clinc[part]] for part in ("train", "test")))]
+
+
+def labelled() -> list[tuple[str, str]]:
+    return [(text, f"{name}: {label}") for name, train, test in sets() for text, label in (*train, *test)]
+
+
+def meanings() -> list[str]:
+    """What `semantic_duplicate.v1` does to rows nobody labelled, and what a model loses with them; with the same number
+    at random beside it, and with what is nearly the same by its letters."""
+    from everloop.curate import near_duplicates, semantic
+    from everloop.features.text import vectors
+
+    found, learned = [], []
+    for name, rows, test in sets():
+        rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+        matrix, label = vectors([text for text, _ in rows]), np.array([label for _, label in rows])
+        for n in [n for n in LABELLED if n < 0.95 * len(rows)]:
+            given = semantic.calibrate(matrix[:n], label[:n])
+            if given.threshold is None:
+                about = f"{given.more:,}" if given.more else "–"
+                found.append([name, f"{n:,}", "none", f"about {about} labels", "–", "–"])
+                continue
+            like = semantic.repeats(matrix[:n], matrix[n:], given.threshold).of
+            gone = np.flatnonzero(like != n + np.arange(len(like)))
+            wrong = int((label[like[gone]] != label[n + gone]).sum())
+            found.append([name, f"{n:,}", f"{given.threshold:.2f}", f"{given.different.high:.2%}",
+                          f"{len(gone):,} of {len(like):,} ({len(gone) / len(like):.1%})",
+                          interval(wrong, len(gone))])  # fmt: skip
+        threshold = semantic.calibrate(matrix, label).threshold
+        by_meaning = semantic.groups(matrix, threshold) if threshold else np.arange(len(rows))
+        group = np.unique(near_duplicates.groups([text for text, _ in rows]), return_index=True, return_inverse=True)
+        by_letters = group[1][group[2]]  # the first row of each group
+        everything, rng = np.arange(len(rows)), np.random.default_rng(1)
+        learned.append([name, "all", f"{len(rows):,}", "–", accuracy(rows, test)])
+        for what, of in ((f"one of those alike from {threshold} on", by_meaning), ("one of twins", by_letters)):
+            keep = of == everything
+            wrong = int((label[~keep] != label[of[~keep]]).sum())
+            scores = [accuracy([rows[i] for i in np.flatnonzero(keep)], test)]
+            scores.append(accuracy([rows[i] for i in rng.permutation(len(rows))[: keep.sum()]], test))
+            learned.append([name, what, f"{keep.sum():,}", interval(wrong, int((~keep).sum())), scores[0]])
+            learned.append([name, "as many at random", f"{keep.sum():,}", "–", scores[1]])
+    return [
+        "### Rows that say the same, at a threshold found on the labelled rows (at most 2 % may differ)",
+        markdown_table(["set", "labelled rows", "cosine", "bound, or labels needed", "left out of the others",
+                        "of another intent (exact 95 %)"], found),
+        "What a model (the default for text) learns from all training rows, all labelled, and from fewer of them:",
+        markdown_table(["set", "kept", "rows", "left out of another intent (exact 95 %)", "right of the test rows"],
+                       learned),
+    ]  # fmt: skip
+
+
+def interval(k: int, n: int) -> str:
+    from everloop.stats.intervals import exact
+
+    if not n:
+        return "–"
+    share = exact(k, n)
+    return f"{k} ({share.estimate:.1%}, {share.low:.1%} to {share.high:.1%})"
+
+
+def accuracy(rows: list[tuple[str, str]], test: list[tuple[str, str]]) -> str:
+    from everloop import train
+    from everloop.types import Example
+
+    made = [
+        Example(id=f"e{n:06}", loop="l", input=text, target=label, weight=1.0, split="train", group=f"e{n:06}",
+                origin="human", evidence=(), slices=(), subjects=())
+        for n, (text, label) in enumerate(rows)
+    ]  # fmt: skip
+    spec = train.choose([text for text, _ in rows[:100]])
+    model = train.trainer(spec).load(train.fitted(train.FitJob(spec, made)))
+    said = model.probabilities([text for text, _ in test]).argmax(axis=1)
+    return f"{np.mean([model.classes[i] == label for i, (_, label) in zip(said, test, strict=True)]):.4f}"
+
+
 def cost(n: int) -> dict:
     """Seconds and memory for `n` rows at once, and for 10,000 more on top of what was carried over."""
     from everloop.curate import Carried, Known, run
@@ -75,14 +210,14 @@ def cost(n: int) -> dict:
     rows = stream(n + NEW, 1)
     its = interactions(rows)
     del rows
-    before = peak()
+    before = peak() >> 20
     carried = Carried()
     begun, worked = time.perf_counter(), time.process_time()
     funnel = run("l", 1, its[:n], Known({}, {}, {}), Policy(), carried=carried)
     seconds, work = time.perf_counter() - begun, time.process_time() - worked
     kept = len(funnel.pool)
     del funnel
-    top = peak()
+    top = peak() >> 20
     begun = time.perf_counter()
     data = encode(carried)
     saved = time.perf_counter() - begun
@@ -150,7 +285,7 @@ def peer(n: int, seed: int) -> dict:
             continue
         lsh.insert(i, sketch)
     return {"n": n, "seconds": time.perf_counter() - begun, "cpu": time.process_time() - worked,
-            "peak_mib": peak(), "drops": dropped,
+            "peak_mib": peak() >> 20, "drops": dropped,
             "kinds": Counter(row.kind for row in rows)}  # fmt: skip
 
 
@@ -208,7 +343,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.one:
         what, *rest = args.one
-        made = {"quality": lambda: quality(int(rest[0]), rest[1] == "full"), "cost": lambda: cost(int(rest[0])),
+        made = {"whole": lambda: whole(int(rest[0])),
+                "quality": lambda: quality(int(rest[0]), rest[1] == "full"), "cost": lambda: cost(int(rest[0])),
                 "peer": lambda: peer(int(rest[0]), int(rest[1]))}[what]()  # fmt: skip
         sys.stdout.write(json.dumps(made) + "\n")
         return
@@ -229,6 +365,7 @@ def main() -> None:
         ]  # fmt: skip
     parts += ["### False drops on real questions alone",
               markdown_table(["rules", "rows", "dropped", "share (exact 95 %)", "by"], honest())]  # fmt: skip
+    parts += [*after_a_turn(), *meanings()]
     lines = []
     for n in map(int, args.sizes.split(",")):
         one = apart(sys.executable, "cost", n)

@@ -10,7 +10,6 @@ as a support desk has it, and errors drawn at random: 10 % everywhere, more in w
 import argparse
 import csv
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from _memory import peak
 from _results import machine, markdown_table, write_section
 
 from everloop.evaluate import find
@@ -46,7 +46,7 @@ PLANTED = {  # what is planted -> the terms, empty: one intent's questions
     "an intent's questions": (),
 }
 PEER = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 if sys.argv[3] == "plain":
     sys.modules["numba"] = None
@@ -61,10 +61,10 @@ begun = time.perf_counter()
 found = fit(codes, errors)
 took = time.perf_counter() - begun
 print(json.dumps([took, [one["slice_score"] for one in found.top_slices_statistics_],
-                  resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+                  int(next(x for x in open("/proc/self/status") if x.startswith("VmHWM")).split()[1])]))
 """
 OURS = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 from everloop.evaluate.sliceline import top
 held = np.load(sys.argv[1])
@@ -73,7 +73,8 @@ top(codes[:2000], errors[:2000], k=4, max_level=3)
 begun = time.perf_counter()
 found = top(codes, errors, k=4, alpha=float(sys.argv[2]), max_level=3)
 took = time.perf_counter() - begun
-print(json.dumps([took, [one.score for one in found], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+peak = int(next(x for x in open("/proc/self/status") if x.startswith("VmHWM")).split()[1])
+print(json.dumps([took, [one.score for one in found], peak]))
 """
 
 
@@ -253,7 +254,7 @@ def main() -> None:
     )  # fmt: skip
     print(markdown_table(found, lines))
     print(markdown_table(compared, times))
-    print("peak of this process:", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000, "MB")
+    print("peak of this process:", peak() // 1_000_000, "MB")
 
 
 if __name__ == "__main__":

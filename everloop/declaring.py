@@ -1,6 +1,7 @@
 """Declaring a loop: what was asked for, merged into what is there, and checked as a whole."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from everloop import registry, train
 from everloop.collect.incoming import check_label
 from everloop.collect.signals import check_signals
 from everloop.errors import InvalidInput
+from everloop.label import paid
 from everloop.types import LoopSpec, Policy, Spec
 
 _LONGEST_NAME = 100  # of a variant: it travels in a header
@@ -40,7 +42,7 @@ def declared(there: LoopSpec, declaration: Mapping[str, Any]) -> LoopSpec:
     for rule in spec.policy.rules:
         registry.find("rule", rule)
     for source in spec.policy.sources:
-        registry.find("source", source.name)
+        paid(source)  # also says which of its args can't be
     _check_policy(spec.policy)
     _check_variants(spec)
     check_signals(spec.signals)
@@ -57,9 +59,12 @@ def _check_policy(policy: Policy) -> None:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: must be between {low} and {high}")
     if not policy.auto_confidence >= 0:
         raise InvalidInput(f"policy auto_confidence={policy.auto_confidence}: must be 0 or more; above 1 means never")
+    if policy.auto_by not in ("", "class") and not re.fullmatch(r"slice:[^\s=&]+", policy.auto_by):
+        raise InvalidInput(f'policy auto_by={policy.auto_by[:80]!r}: "", "class", or "slice:" and the name of one: '
+                           '"slice:channel"')  # fmt: skip
     if not 0.5 <= policy.level < 1:
         raise InvalidInput(f"policy level={policy.level}: must be at least 0.5 and below 1")
-    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds", "auto_audit"):
+    for name in ("review_budget", "review_fresh", "trigger_feedback", "trigger_seconds", "auto_audit", "auto_notice"):
         if getattr(policy, name) < 0:
             raise InvalidInput(f"policy {name}={getattr(policy, name)}: can't be negative")
 

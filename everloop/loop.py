@@ -6,7 +6,6 @@ is the only module that knows all stages.
 """
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import deploy, evaluate, label, reading, train
+from everloop import attention, curate, deploy, doubting, evaluate, keeping, label, promising, reading, train
+from everloop.believing import believed
+from everloop.discovering import discover, settle
 from everloop.errors import Conflict
 from everloop.ids import new_id, now
 from everloop.opinions import (
@@ -69,6 +70,7 @@ def advance(bench: Workbench, spec: LoopSpec, trigger: str | None = None) -> str
     Without an open turn one is opened if `trigger` says "hand", or if enough feedback or time has passed. Raises
     Conflict if another worker holds the loop and `trigger` is given; a worker passing by gets None.
     """
+    keeping.tidy(bench, spec.name)
     turn = open_turn(bench.store, spec.name)
     if turn is None and trigger is None:
         trigger = _due(bench, spec)
@@ -169,8 +171,9 @@ def _curate(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started:
         "evidence": len(funnel.evidence),
         "pool": len(funnel.pool),
         "waterfall": [[reason, n] for reason, n in funnel.waterfall],
+        **curate.alike(funnel),
     }
-    drops = changed_drops(bench, spec.name, funnel.drops, lease, {"curate"})
+    drops = changed_drops(bench, turn, funnel.drops, lease, {"curate"})
     _finish(bench, turn, lease, started, "curate", Done(counts, [*funnel.placements, *drops]))
 
 
@@ -181,17 +184,30 @@ def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     again = sum(r.why in _AGAIN for r in bench.store.records.find(Review, spec.name, state="open"))
     policy = msgspec.structs.replace(spec.policy, review_budget=max(0, spec.policy.review_budget - again))
     fresh = with_proposals(bench.store, spec.name, funnel.pool)
+    asked = _asked(bench.store, spec.name)
+    found = discover(bench.store.records, spec, turn.number, funnel.evidence, fresh, vectors_of)
+    room, policy = found.room(policy, asked)
+    drift = attention.inputs(bench.store, spec, turn, fresh, funnel.evidence)
+    weak = attention.weak(bench.store, spec, fresh)
     wanted = label.ask(
-        funnel.evidence, fresh, funnel.contested, asked=_asked(bench.store, spec.name), policy=policy,
-        vectors=vectors_of,
+        funnel.evidence, weak.rows, funnel.contested, asked=asked, policy=policy,
+        vectors=vectors_of, slices=weak.floors, labels=attention.labelled(funnel.evidence),
         rng=np.random.default_rng([turn.number, *spec.name.encode()]),  # a step that is done again draws the same
     )  # fmt: skip
+    wanted = [*found.bring(wanted, room, asked), *wanted]
     reviews = [_review(turn, want, want.evidence.output, want.evidence.confidence) for want in wanted]
-    why = {reason: sum(r.why == reason for r in reviews) for reason in ("golden", "disputed", "uncertain", "random")}
+    why = {name: sum(r.why == name for r in reviews) for name in ("golden", "disputed", "uncertain", "random", "novel")}
     # What is learned from the random rows is weighed by the chance they had.
     propensity = next((want.propensity for want in wanted if want.propensity is not None), None)
-    counts = {"asked": len(reviews), **why, "random_propensity": propensity}
-    _finish(bench, turn, lease, started, "label", Done(counts, reviews))
+    counts = {"asked": len(reviews), **why, "random_propensity": propensity, "inputs": drift, "floors": weak.floors}
+    with leased(bench, evidence_lease(spec.name)) as alone:
+        if alone is None:
+            return  # somebody is being erased: it goes again without them
+        classes = settle(bench.store.records, spec.name, found, lease, [review.interaction for review in reviews])
+        if classes is None:
+            return  # or was
+        counts |= {"proposed_classes": len(classes)} if found.looked else {}
+        _finish(bench, turn, lease, started, "label", Done(counts, [*funnel.placements, *reviews, *classes]))
 
 
 def _review(turn: Turn, want: label.Wanted, proposal: str | None, confidence: float | None) -> Review:
@@ -207,7 +223,10 @@ def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started
     with leased(bench, evidence_lease(spec.name)) as alone:
         if alone is None:
             raise Conflict(f"somebody's data is being erased from loop {spec.name!r}; the turn goes on after it")
-        _commit_dataset(bench, spec, turn, lease, started)
+        wanted = _commit_dataset(bench, spec, turn, lease, started)
+    if wanted:  # sources that cost money are asked where nobody's erasure has to wait for them
+        bench.memory["bought"] = (turn.id, label.buy(bench.store.records, turn, wanted, lease))
+        _dataset(bench, spec, turn, lease, started)
 
 
 def evidence_lease(loop: str) -> str:
@@ -216,45 +235,59 @@ def evidence_lease(loop: str) -> str:
     return f"evidence:{loop}"
 
 
-def _commit_dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+def _commit_dataset(
+    bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float
+) -> Sequence[label.Wish]:  # fmt: skip
+    """Commit it; unless something is to be bought first: then that comes back, and nothing is done."""
     store = bench.store
     funnel = funnel_of(bench, spec, turn)
     notes = store.records.head(Annotation, spec.name)
     before = next(iter(store.records.find(Turn, spec.name, number=turn.number - 1)), None)
     earlier = (_counted(before, "dataset", "annotations") if before else None) or 0
     told = audits(store, spec)
-    judged = judge(spec, funnel.evidence, funnel.pool, drawn(store, spec.name, told.since), told.alarms > 0)
-    threshold = judged.certified.threshold if judged.certified else None
-    made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, judged.opinions, spec.policy, threshold)
+    whom = believed(store, spec, turn, funnel.evidence)
+    judged = judge(
+        spec, funnel.evidence, funnel.pool, drawn(store, spec.name, told.since), told.alarms > 0, whom.beliefs,
+        store.records, promising.recent(store, spec, turn),
+    )  # fmt: skip
+    asked, bought = bench.memory.get("bought", ("", []))
+    if asked != turn.id:
+        if any(wish.open for wish in judged.wanted):
+            return judged.wanted
+        bought = label.buy(store.records, turn, judged.wanted, lease)  # says why there is nothing to buy
+    threshold = judged.promise.threshold() if judged.promise else None
+    made = label.assemble(spec.name, turn.number, funnel.evidence, funnel.pool, judged.opinions, spec.policy, threshold,
+                          whom.beliefs)  # fmt: skip
     examples, twins = without_leaks(made.examples, turn, spec.policy.near_duplicate)
     examples, edited = without_edited_out(store, turn, examples)
     twins += edited
-    drops = changed_drops(bench, spec.name, [*funnel.drops, *made.drops, *twins], lease, {"curate", "label"})
+    drops = changed_drops(bench, turn, [*funnel.drops, *made.drops, *twins], lease, {"curate", "label"})
     parent = newest_version(store, spec.name)
     training = [e for e in examples if e.split == "train"]
     bench.memory.pop("funnel", None)  # the later steps read the dataset version alone
     counts = {
         "annotations": notes, "human_labels": newer(store, Annotation, spec.name, earlier), "examples": len(training),
         "golden": len(examples) - len(training), "auto_labelled": made.automatic, "doubted": made.doubted,
-        "waterfall": waterfall(funnel, [*made.drops, *twins]), **_promised(spec, judged, told),
+        "waterfall": waterfall(funnel, [*made.drops, *twins]), **_promised(spec, judged, told), **whom.counts,
+        "auditing": promising.auditing(spec.policy, made.automatic), "gain": attention.gain(store, spec),
     }  # fmt: skip
     own = {e.id for e in training if e.origin == "auto"}
-    waiting = Counter(str(r.why) for r in store.records.find(Review, spec.name, state="open") if r.why in _AGAIN)
-    again = label.recheck(
-        judged.suspects, [row for row in funnel.pool if row.id in own], asked=_asked(store, spec.name),
-        rechecked=_asked(store, spec.name, ("suspect",)), policy=spec.policy,
-        rng=np.random.default_rng([turn.number, *spec.name.encode(), 1]), waiting=waiting,
-    )  # fmt: skip
-    reviews = [_review(turn, want, judged.opinions[want.evidence.id].best, judged.opinions[want.evidence.id].confidence)
-               for want in again]  # fmt: skip
+    checked = promising.audited(spec, counts["auditing"])
+    again = doubting.recheck(store.records, checked, turn, judged, [row for row in funnel.pool if row.id in own])
+    counts |= again.counts
     recipe = Spec(name="turn.v1", args={"turn": turn.number, "policy": msgspec.to_builtins(spec.policy)})
     id = new_id()
-    done = _marked(turn, started, "dataset", Done({**counts, "version": id}, cost=judged.cost))
+    if bought:
+        counts |= {"bought": msgspec.to_builtins(bought), "notes": [*judged.notes, *(b.sentence() for b in bought)]}
+    cost = judged.cost + sum(one.cost for one in bought)
+    done = _marked(turn, started, "dataset", Done({**counts, "version": id}, cost=cost))
     store.datasets.commit(
         spec.name, examples, id=id, parent=parent.id if parent else None, recipe=recipe, at=now(),
-        alongside=[*drops, *reviews, done], fence=lease,
+        alongside=[*funnel.placements, *drops, *again.reviews, *whom.reviews, done], fence=lease,
         branch=Ref(id="main", loop=spec.name, kind="branch", version=id, by="turn", at=now()),
     )  # fmt: skip
+    bench.settle(written=True)
+    return ()
 
 
 def _train(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
@@ -327,6 +360,7 @@ def _deploy(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started:
 
 
 def _close(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:
+    keeping.save(bench, spec, lease)
     done = _marked(turn, started, "close", Done({}))
     bench.store.records.replace(msgspec.structs.replace(done, state="closed", ended=now()), fence=lease)
     bench.memory.clear()
@@ -336,10 +370,9 @@ _RUN = {"curate": _curate, "label": _label, "dataset": _dataset, "train": _train
         "deploy": _deploy, "close": _close}  # fmt: skip
 
 
-def _asked(store: Store, loop: str, why: Sequence[str] = ()) -> frozenset[str]:
-    """Interactions that are, or have been, in the queue, for any reason or one of these."""
-    rows = (review for batch in store.records.scan(Review, loop) for _, review in batch)
-    return frozenset(review.interaction for review in rows if not why or review.why in why)
+def _asked(store: Store, loop: str) -> frozenset[str]:
+    """Interactions that are, or have been, in the queue."""
+    return frozenset(review.interaction for batch in store.records.scan(Review, loop) for _, review in batch)
 
 
 def _promised(spec: LoopSpec, judged: Judged, told: Audits) -> dict[str, Any]:
@@ -347,6 +380,8 @@ def _promised(spec: LoopSpec, judged: Judged, told: Audits) -> dict[str, Any]:
     found: dict[str, Any] = {"alarms": told.alarms}
     if judged.certified is not None:
         found["certified"] = {"max_error": spec.policy.auto_error, **judged.certified._asdict()}
+    if judged.promise is not None:
+        found["promise"] = judged.promise.counts()
     if told.state is not None:
         found["audited_error"] = told.state.error._asdict()
     if judged.notes:
@@ -389,3 +424,4 @@ def _marked(turn: Turn, started: float, name: str, done: Done) -> Turn:
 
 def _finish(bench: Workbench, turn: Turn, lease: Lease, started: float, name: str, done: Done) -> None:
     bench.store.records.replace(*done.records, _marked(turn, started, name, done), fence=lease)
+    bench.settle(written=True)

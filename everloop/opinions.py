@@ -2,17 +2,17 @@
 be. By models that have not seen the row, and whatever other sources a loop names.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import curate, deploy, label, train
+from everloop import curate, deploy, label, promising, train
 from everloop.curate import label_errors
 from everloop.features import neighbours, text
-from everloop.store import Store
+from everloop.store import Records, Store
 from everloop.train import folds
 from everloop.types import Alternative, Annotation, Evidence, Example, Input, LoopSpec, Model, Release, Review
 
@@ -28,6 +28,17 @@ _KNOWN_BY_NAME = 30  # statements from which on somebody's own reliability is to
 _RANDOM = ("random", "golden")  # reviews whose rows were drawn without regard to what the machine thinks of them
 
 
+class Ground(NamedTuple):
+    """What opinions on labels stand on: rows that have one, those that models learned from first."""
+
+    rows: tuple[Evidence, ...]
+    targets: tuple[str, ...]  # their labels
+    learned: int  # so many of them
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]  # (rows, classes), by models that have not seen the row
+    wrong: NDArray[np.float64]  # (learned,) how probably the label is wrong
+
+
 class Judged(NamedTuple):
     """What the machine thinks of a turn's rows."""
 
@@ -36,6 +47,9 @@ class Judged(NamedTuple):
     certified: label.Certified | None  # from which confidence on its labels count; None: there was nothing to certify
     cost: float = 0.0  # of asking sources, in the loop's currency
     notes: tuple[str, ...] = ()  # what sources could not do
+    wanted: tuple[label.Wish, ...] = ()  # what paid sources should be asked; what they have said is in the rest
+    ground: Ground | None = None
+    promise: promising.Promise | None = None  # what `certified` is made of
 
 
 class Audits(NamedTuple):
@@ -113,21 +127,27 @@ def drawn(store: Store, loop: str, since: int = 0) -> frozenset[str]:
 
 
 def judge(
-    spec: LoopSpec, evidence: Sequence[Evidence], pool: Sequence[Evidence], drawn: frozenset[str], alarmed: bool = False
+    spec: LoopSpec, evidence: Sequence[Evidence], pool: Sequence[Evidence], drawn: frozenset[str],
+    alarmed: bool = False, beliefs: Mapping[str, label.Belief] | None = None, records: Records | None = None,
+    since: Mapping[str, int] | None = None,
 ) -> Judged:  # fmt: skip
     """Opinions out of fold for `evidence`; for `pool` the folds' mean, or what the loop's sources say together.
 
     Rows of `drawn`, and golden ones that people settled, certify: no model here learns from them, and they are judged
-    as the pool is. After an alarm (`alarmed`) only those of `drawn` do.
+    as the pool is. After an alarm (`alarmed`) only those of `drawn` do. `beliefs`, by evidence id, are whom to believe
+    where people disagree: see `label.target_of`. `records` hold what paid sources have said; nobody is asked here.
+    `since`: the rows that came since inputs drifted; then only these certify, of `drawn`.
     """
+    alarmed = alarmed or since is not None
     trained = [e for e in evidence if e.split == "train" and e.interaction not in drawn]
     known = sorted(trained, key=lambda e: e.id)
-    checks = sorted((e for e in evidence if _certifies(e, drawn, alarmed)), key=lambda e: e.id)
+    checks = sorted((e for e in evidence if _certifies(e, drawn, alarmed) and label.target_of(e, beliefs)[1]),
+                    key=lambda e: e.id)  # fmt: skip
     # The machine's own labels help most where people's are few.
     room = max(0, min(_POOL, _PLENTY - len(known)))
     fresh = sorted((e for e in pool if e.split == "train"), key=lambda e: e.interaction)
     fresh = fresh[len(fresh) - min(room, len(fresh)) :]
-    targets = [label.target_of(e)[0] for e in known]
+    targets = [label.target_of(e, beliefs)[0] for e in known]
     if len(set(targets)) < 2 or spec.task == "chat":  # free text has no classes to be unsure between
         return NOTHING
     trainer = train.choose([e.input for e in known]) if spec.trainer.name == "auto" else spec.trainer
@@ -138,26 +158,32 @@ def judge(
     place = {name: i for i, name in enumerate(crossed.classes)}
     given = np.array([place[target] for target in targets], np.int64)
     own, others = np.round(crossed.probabilities, _PLACES), np.round(crossed.pool, _PLACES)
-    wrong, mistaken = _wrong(known, given, own)
+    wrong, mistaken = _wrong(known, targets, given, own)
     found = {
         row.id: label.Opinion(crossed.classes[p.argmax()], float(p.max()), float(p[at]), round(float(w), 2))
         for row, p, at, w in zip(known, own, given, wrong, strict=True)
     }
-    answer, sure, cost, notes = _together(spec, crossed.classes, known, given, own, [*checks, *fresh], others)
+    answer, sure, cost, notes, wanted = _together(
+        spec, crossed.classes, known, given, own, [*checks, *fresh], others, len(checks), records
+    )
     for i, row in enumerate((*checks, *fresh)):
         if answer[i] >= 0:
-            at = place.get(label.target_of(row)[0], -1) if i < len(checks) else -1
+            at = place.get(label.target_of(row, beliefs)[0], -1) if i < len(checks) else -1
             said = float(others[i, at]) if at >= 0 else 0.0
             found[row.id] = label.Opinion(crossed.classes[answer[i]], round(float(sure[i]), _PLACES), said)
-    truth = np.array([place.get(label.target_of(row)[0], -1) for row in checks], np.int64)
+    truth = np.array([place.get(label.target_of(row, beliefs)[0], -1) for row in checks], np.int64)
     n = len(checks)
-    certified = _certified(spec, sure[:n], answer[:n] == truth, sure[n:], mistaken)
+    named = [crossed.classes[i] if i >= 0 else "" for i in answer.tolist()]
+    promise = promising.promise(spec.policy, checks, fresh, named, sure, answer[:n] == truth, mistaken, since)
     doubtful = [(float(w), row) for w, row in zip(wrong, known, strict=True) if w > 0.5]
     # Where the machine is sure of something else than a single person said of a row that measures it, a second looks.
     # Where both agree and are wrong nobody does: by so much the error may be more than it seems.
     doubtful += [(float(sure[i]), row) for i, row in enumerate(checks)
                  if row.split == "golden" and sure[i] > 0.5 and answer[i] != truth[i] and _single(row)]  # fmt: skip
-    return Judged(found, sorted(doubtful, key=lambda one: (-one[0], one[1].id)), certified, cost, notes)
+    given_to = (*targets, *(label.target_of(row, beliefs)[0] for row in checks))
+    ground = Ground((*known, *checks), given_to, len(known), crossed.classes, np.concatenate((own, others[:n])), wrong)
+    return Judged(found, sorted(doubtful, key=lambda one: (-one[0], one[1].id)), promise.certified, cost, notes, wanted,
+                  ground, promise)  # fmt: skip
 
 
 def _certifies(row: Evidence, drawn: frozenset[str], alarmed: bool) -> bool:
@@ -170,17 +196,8 @@ def _single(row: Evidence) -> bool:
     return sum(s.kind == "annotation" for s in row.statements) == 1
 
 
-def _certified(
-    spec: LoopSpec, sure: NDArray[np.float64], right: NDArray[np.bool_], stream: NDArray[np.float64], mistaken: float
-) -> label.Certified | None:
-    if spec.policy.auto_error <= 0 or not len(stream):
-        return None
-    return label.certify(np.clip(sure, 0, 1), right, spec.policy.auto_error, spec.policy.level,
-                         stream=np.clip(stream, 0, 1), mistaken=mistaken)  # fmt: skip
-
-
 def _wrong(
-    known: Sequence[Evidence], given: NDArray[np.int64], own: NDArray[np.float64]
+    known: Sequence[Evidence], targets: Sequence[str], given: NDArray[np.int64], own: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     """(n,) how probably each label people gave is wrong, by the models, the neighbours, and who said it; and how often
     people are who were asked."""
@@ -190,26 +207,25 @@ def _wrong(
     if len(known) <= _NEIGHBOURLY:
         models.append(np.round(neighbours.vote(vectors_of([e.input for e in known]), given, own.shape[1]), _PLACES))
         models[-1] /= models[-1].sum(axis=1, keepdims=True)
-    said_by = _voices(known)
+    said_by = _voices(known, targets)
     numbers = {who: i for i, who in enumerate(sorted(set(said_by)))}
     people = np.array([numbers[who] for who in said_by], np.int64)
     found = label_errors.rank(given, models, annotators=people)
-    asked = np.array([_spokesman(row)[1] == "annotation" for row in known])
+    asked = np.array([_spokesman(row, said)[1] == "annotation" for row, said in zip(known, targets, strict=True)])
     mistaken = float(found.rates[people[asked]].mean()) if found.rates is not None and asked.any() else 0.0
     return found.score, round(mistaken, _PLACES)
 
 
-def _voices(known: Sequence[Evidence]) -> list[str]:
+def _voices(known: Sequence[Evidence], targets: Sequence[str]) -> list[str]:
     """Whose word each row's label is: somebody who has said much, or else the kind of thing that was said."""
-    spoken = [_spokesman(row) for row in known]
+    spoken = [_spokesman(row, target) for row, target in zip(known, targets, strict=True)]
     often: dict[str, int] = {}
     for who, _ in spoken:
         often[who] = often.get(who, 0) + 1
     return [who if who and often[who] >= _KNOWN_BY_NAME else f"any {kind}" for who, kind in spoken]
 
 
-def _spokesman(row: Evidence) -> tuple[str, str]:
-    target = label.target_of(row)[0]
+def _spokesman(row: Evidence, target: str) -> tuple[str, str]:
     argued = [s for s in row.statements if s.kind != "refuted" and s.value == target]
     first = next((s for s in argued if s.kind in ("annotation", "label")), argued[0])
     return first.by or "", first.kind
@@ -217,24 +233,35 @@ def _spokesman(row: Evidence) -> tuple[str, str]:
 
 def _together(
     spec: LoopSpec, classes: tuple[str, ...], known: Sequence[Evidence], given: NDArray[np.int64],
-    own: NDArray[np.float64], rows: Sequence[Evidence], others: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], float, tuple[str, ...]]:  # fmt: skip
-    """Each row's label (-1: nobody has one) and confidence; the loop's own model alone, or with its other sources.
+    own: NDArray[np.float64], rows: Sequence[Evidence], others: NDArray[np.float64], measures: int,
+    records: Records | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], float, tuple[str, ...], tuple[label.Wish, ...]]:  # fmt: skip
+    """Each row's label (-1: nobody has one) and confidence; the loop's own model alone, or with its other sources. The
+    first `measures` rows measure the others.
 
     How sources are weighed is learned on rows people labelled, half by half: what a source says of one half it has
-    learned from the other.
+    learned from the other. A paid source learns nothing, so what it was once told serves both halves.
     """
     answer, sure = others.argmax(axis=1), others.max(axis=1) if len(others) else np.zeros(0)
     if not spec.policy.sources or not len(rows):
-        return answer, sure, 0.0, ()
-    step = max(1, -(-len(known) // _LEARNED))
-    some = np.arange(0, len(known), step)
+        return answer, sure, 0.0, (), ()
+    some = np.arange(min(len(known), _LEARNED))  # in the order of their hashes: a sample, and the same next time
     # Near-duplicates fall on one side: a source must not have learned the twin of what it is asked about.
     half = folds.assign([known[i].group.encode() for i in some.tolist()], 2, seed=0)
     votes = [np.concatenate((own[some].argmax(axis=1), answer))]
     trust = [np.concatenate((own[some].max(axis=1), sure))]
-    cost, notes = 0.0, []
+    cost, notes, wanted = 0.0, [], []
     for source in spec.policy.sources:
+        if label.paid(source) is not None:
+            if records is None:
+                continue
+            served = label.serve(records, spec, source, classes, known[: len(some)], rows, sure, measures)
+            wanted.append(served.wish)
+            said = np.concatenate((served.known.answers, served.rows.answers))
+            if (said >= 0).any():
+                votes.append(said)
+                trust.append(np.concatenate((served.known.confidence, served.rows.confidence)))
+            continue
         said, sureness = np.full(len(some), -1, np.int64), np.zeros(len(some))
         for side in (0, 1):
             at, rest = some[half == side], some[half != side]
@@ -248,8 +275,10 @@ def _together(
         notes += [f"{source.name}: {last.note}"] if last.note else []
         votes.append(np.concatenate((said, last.answers)))
         trust.append(np.concatenate((sureness, last.confidence)))
-    both = label.combine(np.stack(votes, 1), np.stack(trust, 1), len(classes), np.arange(len(some)), given[some])
-    return both.labels[len(some) :], np.round(both.confidence[len(some) :], _PLACES), cost, tuple(notes)
+    if len(votes) > 1:
+        both = label.combine(np.stack(votes, 1), np.stack(trust, 1), len(classes), np.arange(len(some)), given[some])
+        answer, sure = both.labels[len(some) :], np.round(both.confidence[len(some) :], _PLACES)
+    return answer, sure, cost, tuple(notes), tuple(wanted)
 
 
 def _seen(

@@ -1,13 +1,14 @@
 """What can be read of a loop: its turns, its curve, where it stands. Built from rows; nothing here writes."""
 
 from collections.abc import Iterable
+from itertools import accumulate
 from statistics import median
 from typing import Any
 
-from everloop import deploy
+from everloop import deploy, remarks
 from everloop.curate.drop_audits import doubted
 from everloop.errors import NotFound
-from everloop.report import Audited, Point, Status, TurnReport, VariantUse
+from everloop.report import Agreement, Alike, Audited, Point, Status, Suspected, TurnReport, VariantUse
 from everloop.stats import intervals
 from everloop.store import Store
 from everloop.types import (
@@ -16,6 +17,7 @@ from everloop.types import (
     Interaction,
     LoopSpec,
     Model,
+    ProposedClass,
     Release,
     Review,
     Thumb,
@@ -52,17 +54,24 @@ def turn_report(store: Store, loop: str, number: int | None = None) -> TurnRepor
     found = store.records.find(Turn, loop, newest=True, limit=1, **where)
     if not found:
         raise NotFound(f"loop {loop!r} has no turn{'' if number is None else f' {number}'} yet")
-    return build(store, found[0], store.records.find(Release, loop))
+    spent = sum(_cost(turn) for turn in store.records.find(Turn, loop) if turn.number <= found[0].number)
+    return build(store, found[0], store.records.find(Release, loop), spent)
 
 
 def turn_reports(store: Store, loop: str) -> list[TurnReport]:
     """Every turn's report, oldest first."""
     releases = store.records.find(Release, loop)
-    return [build(store, turn, releases) for turn in store.records.find(Turn, loop)]
+    turns = store.records.find(Turn, loop)
+    return [build(store, turn, releases, spent)
+            for turn, spent in zip(turns, accumulate(map(_cost, turns)), strict=True)]  # fmt: skip
 
 
-def build(store: Store, turn: Turn, releases: list[Release]) -> TurnReport:
-    """A turn's report from its own row and those it points to."""
+def _cost(turn: Turn) -> float:
+    return sum(step.cost for step in turn.steps)
+
+
+def build(store: Store, turn: Turn, releases: list[Release], spent: float) -> TurnReport:
+    """A turn's report from its own row and those it points to. `spent`: by all turns up to this one."""
     steps = {step.name: step.counts for step in turn.steps}
     curated, made = steps.get("curate", {}), steps.get("dataset", {})
     version = store.datasets.get(made["version"]) if "version" in made else None
@@ -80,14 +89,19 @@ def build(store: Store, turn: Turn, releases: list[Release]) -> TurnReport:
         ended=turn.ended, interactions=curated.get("interactions", 0), seen=curated.get("seen", 0),
         feedback=curated.get("feedback", 0), kept=kept,
         dropped={reason: n for reason, n in made.get("waterfall", curated.get("waterfall", ())) if n},
-        human_labels=made.get("human_labels", 0), auto_labelled=made.get("auto_labelled", 0),
+        human_labels=made.get("human_labels", 0),
+        agreement=Agreement(**made["agreement"]) if "agreement" in made else None,
+        auto_labelled=made.get("auto_labelled", 0),
         auto_error=certified.get("max_error") if certified.get("threshold") is not None else None,
-        auto_needed=certified.get("needed"), audited=_audited(made),
+        auto_where=remarks.where(made.get("promise")), auto_needed=certified.get("needed"), audited=_audited(made),
         examples=made.get("examples", 0), golden=made.get("golden", 0), dataset=version.id if version else None,
         dataset_hash=version.hash if version else None, model=models[-1].id if models else None,
         candidates=len(models), verdict=verdicts[-1] if verdicts else None,
         release=next((r for r in releases if r.id == led), None), live=live.model if live else None,
-        seconds=round(sum(s.seconds for s in turn.steps), 3), cost=sum(s.cost for s in turn.steps), steps=turn.steps,
+        seconds=round(sum(s.seconds for s in turn.steps), 3), cost=_cost(turn), steps=turn.steps,
+        spent=spent, notes=tuple(made.get("notes", ())),
+        suspects=_suspected(made), alike=Alike(**curated["meaning"]) if "meaning" in curated else None,
+        remarks=remarks.of(steps),
     )  # fmt: skip
 
 
@@ -96,6 +110,17 @@ def _audited(made: dict[str, Any]) -> Audited | None:
     if error is None:
         return Audited(estimate=None, low=None, high=None, n=0, alarms=alarms) if alarms else None
     return Audited(**{name: error[name] for name in ("estimate", "low", "high", "n")}, alarms=alarms)
+
+
+def _suspected(made: dict[str, Any]) -> Suspected | None:
+    told = made.get("suspects")
+    if not told or not (told["flagged"] or told["waiting"] or told["right"]):
+        return None
+    right = told["right"] or {}
+    return Suspected(
+        flagged=told["flagged"], asked=told["asked"], waiting=told["waiting"], right=right.get("estimate"),
+        low=right.get("low"), high=right.get("high"), n=right.get("n", 0),
+    )  # fmt: skip
 
 
 def curve(reports: list[TurnReport]) -> list[Point]:
@@ -131,8 +156,19 @@ def status(store: Store, spec: LoopSpec) -> Status:
         held=len(records.held()), reviews=records.count(Review, name, state="open"),
         turns=records.count(Turn, name, state="closed"), step=step,
         waiting_for=_waiting(store, spec, last, step), variants=variants(store, spec),
-        doubts=doubted(store.records, spec.name),
+        choosing=remarks.choosing(_gain(store, last)), doubts=doubted(store.records, spec.name),
+        proposed_classes=records.count(ProposedClass, name, state="open"),
     )  # fmt: skip
+
+
+def _gain(store: Store, last: Turn | None) -> dict[str, Any] | None:
+    """What the newest turn that came so far measured of choosing."""
+    before = store.records.find(Turn, last.loop, number=last.number - 1) if last else []
+    for turn in (*before, *([last] if last else []))[::-1]:
+        found: dict[str, Any] | None = next((s.counts.get("gain") for s in turn.steps if s.name == "dataset"), None)
+        if found:
+            return found
+    return None
 
 
 def variants(store: Store, spec: LoopSpec) -> tuple[VariantUse, ...]:

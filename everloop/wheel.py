@@ -20,6 +20,7 @@ from everloop.collect.consent import stored
 from everloop.collect.incoming import check_input, check_label, imported_label
 from everloop.collect.monitoring import DAYS, SignalsHealth, health
 from everloop.collect.tending import Tended, declared_marks, derive, tend
+from everloop.curate.reasons import taken_back
 from everloop.declaring import declared
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
@@ -51,8 +52,6 @@ _MAX_NAME = 200  # characters of who answers a review
 _PAUSE = 0.1  # seconds between two looks at what another worker does
 _UNUSED_MS = 24 * 3_600_000  # how long an attachment that was sent ahead waits for its interaction
 _ERASE_SECONDS = 120.0  # how long an erasure waits for a dataset version to be finished
-# Drops that nobody can take back: honest evaluation hangs on most of them, and consent is the person's alone to give.
-_PROTECTED = ("straddles", "sealed", "golden_twin", "golden_unverified", "no_consent")
 
 
 def open(home: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> "Wheel":
@@ -406,12 +405,7 @@ class Loop(LoopReader):
         drop = self.records.get(Drop, interaction)
         if drop is None or drop.loop != self.name:
             raise NotFound(f"nothing was dropped of interaction {interaction!r}")
-        if drop.reason in _PROTECTED:
-            why = (
-                "is the person's own choice" if drop.reason == "no_consent" else "keeps the golden and test rows honest"
-            )
-            raise InvalidInput(f"a drop for {drop.reason!r} {why}; it can't be undone")
-        undone = msgspec.structs.replace(drop, undone=True)
+        undone = taken_back(drop)
         self.records.replace(undone, *along())
         return undone
 

@@ -18,6 +18,8 @@ class Workbench:
         self.owner = owner
         self.lease_seconds = lease_seconds
         self.memory: dict[str, tuple[Any, Any]] = {}
+        self.kept: dict[str, Any] = {}  # what outlives the turn: see `take`
+        self._made: dict[str, Any] = {}
         self._held: list[Lease] = []
 
     @contextmanager
@@ -35,6 +37,20 @@ class Workbench:
         """Give back what is held, so that another worker can go on at once; work still at it is fenced off."""
         for lease in tuple(self._held):
             self.store.records.unlease(lease)
+
+    def take(self, what: str) -> Any:
+        """What is kept under a name, or None. Until it is handed back nobody has it: work that fails has spoilt it."""
+        self._made.pop(what, None)
+        return self.kept.pop(what, None)
+
+    def hand(self, what: str, value: Any) -> None:
+        """What a step has made, to be kept once that step is written."""
+        self._made[what] = value
+
+    def settle(self, *, written: bool) -> None:
+        """What the step has made is kept, or, if it is not `written`, forgotten."""
+        self.kept |= self._made if written else {}
+        self._made.clear()
 
     def remember(self, what: str, key: Any, make: Any) -> Any:
         """The value made for `key` last time, or `make()`; one value is kept for each `what`."""

@@ -43,6 +43,11 @@ def parsed(text: str) -> tuple[ast.Module, int]:
     return ast.parse(text), len(text.splitlines())
 
 
+@functools.cache
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    return list(ast.walk(tree))
+
+
 def large_rooms(package: Path) -> list[str]:
     sizes = {name: lines for name, _, lines in sources(package)}
     found = [f"{name}: {n} lines" for name, n in sizes.items() if n > LONGEST_FILE]
@@ -53,7 +58,7 @@ def large_rooms(package: Path) -> list[str]:
 def large_pieces(package: Path) -> list[str]:
     found = []
     for name, tree, _ in sources(package):
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 if lines > LONGEST_FUNCTION:
@@ -74,7 +79,7 @@ def empty_names(package: Path) -> list[str]:
     found = []
     for name, tree, _ in sources(package):
         found += [f"{name}: {part}" for part in Path(name).with_suffix("").parts if part.strip("_") in EMPTY_NAMES]
-        classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+        classes = (node for node in nodes(tree) if isinstance(node, ast.ClassDef))
         found += [f"{name}: {c.name}" for c in classes if c.name.endswith(EMPTY_ENDINGS)]
     return found
 
@@ -86,12 +91,13 @@ def hidden_imports(package: Path) -> list[str]:
     for name, tree, _ in sources(package):
         optional = {
             id(inner)
-            for node in ast.walk(tree)
+            for node in nodes(tree)
             if isinstance(node, ast.Try) and any("ImportError" in ast.unparse(h.type or node) for h in node.handlers)
             for statement in node.body
             for inner in ast.walk(statement)
         }
-        for function in ast.walk(tree):
+        deep = any(_first_party(node, package.name) for node in nodes(tree) if node not in tree.body)
+        for function in nodes(tree) if deep else ():
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             if (name, function.name) == (f"{package.name}/__init__.py", "__getattr__"):
@@ -100,7 +106,7 @@ def hidden_imports(package: Path) -> list[str]:
                 if id(node) not in optional and _first_party(node, package.name):
                     found.append(f"{name}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)}")
         if name != f"{package.name}/cli/__init__.py":
-            calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+            calls = (node for node in nodes(tree) if isinstance(node, ast.Call))
             found += [f"{name}:{c.lineno}: import by name" for c in calls if _called(c).endswith("import_module")]
     return sorted(set(found))
 
@@ -124,7 +130,7 @@ def executing_loads(package: Path) -> list[str]:
     """What runs code that a file brings."""
     found = []
     for name, tree, _ in sources(package):
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             modules: list[str] = []
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -147,7 +153,7 @@ def strange_sql(package: Path) -> list[str]:
     for name, tree, _ in sources(package):
         if name.split("/")[1] == "store":
             continue
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value):
                 found.append(f"{name}:{node.lineno}: {' '.join(node.value.split())[:60]}")
             if isinstance(node, ast.Import) and any(a.name.split(".")[0] in {"sqlite3", "psycopg"} for a in node.names):

@@ -26,9 +26,11 @@ COMMANDS = {
     "log": "import interactions, with or without labels, from a CSV or JSONL file",
     "import": "bring what other tools logged: Langfuse, OpenAI batches, NVIDIA, any table",
     "review": "list the open reviews, or answer one",
+    "annotators": "who answers reviews, how far they agree, and how far each one's word goes",
     "turn": "turn the wheel once, now",
     "status": "where each loop stands, and what it waits for",
     "slices": "where the live model is weak, and the slices no candidate may get worse in",
+    "classes": "inputs that fit no class, as proposed new ones: accept or refuse them",
     "signals": "how late and how complete a loop's declared signals come in",
     "derive": "derive a loop's signals anew over all its history",
     "check": "whether each loop is a flywheel or only accumulates data",
@@ -91,7 +93,10 @@ def _parse(words: list[str]) -> argparse.Namespace:
             word.encode()
         except UnicodeEncodeError:
             raise InvalidInput("an argument is not valid UTF-8") from None
-    parser = _Parser(prog="everloop", description="An open, self-hosted data flywheel.", allow_abbrev=False)
+    parser = _Parser(
+        prog="everloop", description="An open, self-hosted data flywheel.", allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),  # each command on one line
+    )  # fmt: skip
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
     name = words[0] if words else "--help"
     if name.startswith("-") and name not in {"-h", "--help"}:

@@ -260,7 +260,7 @@ def _row(loop: Loop, plan: Plan, number: int) -> dict[str, Any]:
             "estimate": report.audited.estimate, "low": report.audited.low, "high": report.audited.high,
             "n": report.audited.n, "alarms": report.audited.alarms,
         }, "human_labels": report.human_labels,
-        "candidates": report.candidates,
+        "candidates": report.candidates, "remarks": list(report.remarks),
         "verdict": None if verdict is None else {
             "outcome": verdict.outcome, "estimate": verdict.estimate, "low": verdict.low, "high": verdict.high,
             "n": verdict.n, "reason": verdict.reason,
@@ -337,6 +337,8 @@ def _print(console: Console, result: dict[str, Any], home: Path) -> None:
         ("share of that reached", f"{result['share_of_ceiling']:.1%}, having seen "
                                   f"{result['labels_seen']['share']:.1%} of the labels in any form"),
     ])  # fmt: skip
+    for remark in turns[-1].get("remarks", ()):  # a run that an older version began may have none
+        console.say(f"  {remark}")
     console.say(f"\nThe loop is in {home}; look at it with: everloop up --home {home}")
     (home / _MARK).write_bytes(
         msgspec.json.encode({**msgspec.json.decode((home / _MARK).read_bytes()), "finished": True})

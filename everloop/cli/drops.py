@@ -9,7 +9,7 @@ import numpy as np
 from everloop.cli.console import Console, cell
 from everloop.cli.home import acted, opened
 from everloop.cli.status import interval
-from everloop.curate import drop_audits
+from everloop.curate import drop_audits, reasons
 from everloop.curate.drop_audits import Shown, Standing
 from everloop.errors import InvalidInput
 from everloop.types import Drop, DropAudit
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--right", nargs="+", default=[], metavar="ID", help="audit: these drops are right")
     parser.add_argument("--wrong", nargs="+", default=[], metavar="ID", help="audit: these drops are wrong")
     parser.add_argument("--all", action="store_true", help="undo: the whole sample, not only what was found wrong")
+    parser.add_argument("--every", action="store_true", help="undo: all that the reason left out, sampled or not")
     parser.add_argument("--by", default="me", help="audit: who looks (me)")
 
 
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if (args.right or args.wrong) and do != "audit":
         raise InvalidInput(f"--right and --wrong answer an audit: everloop drops {args.loop} audit REASON --right ID …")
     reason = reasons[0] if reasons else None
+    if args.every and (do != "undo" or args.all):
+        raise InvalidInput(f"--every takes back all of a reason: everloop drops {args.loop} undo REASON --every")
     with opened(args) as wheel:
         loop = wheel.get(args.loop)
         if do == "audit":
@@ -51,7 +54,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
             _audit(loop, reason, n, args, console)
         elif do == "undo":
             assert reason is not None
-            _undo(loop, reason, everything=args.all, console=console)
+            if args.every:
+                _undo_every(loop, reason, console)
+            else:
+                _undo(loop, reason, everything=args.all, console=console)
         elif reason is None and args.sample is None:
             _reasons(drop_audits.standings(loop.records, loop.name), loop.name, console)
         else:
@@ -155,3 +161,10 @@ def _undo(loop: Loop, reason: str, *, everything: bool, console: Console) -> Non
     console.document(undone)
     console.say(f"taken back: {len(undone):,} drops for {reason}; the next turn keeps them"
                 if undone else f"nothing to take back: no drop for {reason} was found wrong")  # fmt: skip
+
+
+def _undo_every(loop: Loop, reason: str, console: Console) -> None:
+    with acted(loop.wheel, "undo", target=reason, loop=loop.name):
+        count = reasons.take_back(loop.records, loop.name, reason)
+    console.document({"undone": count})
+    console.say(f"taken back: {count:,}, all of {reason}; the next turn keeps them")

@@ -3,7 +3,7 @@
 import argparse
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 
@@ -127,6 +127,13 @@ def read_labels(text: str) -> tuple[str, ...]:
     return labels
 
 
+def _policy_value(text: str, of: Any) -> Any:
+    """A value as it is written: JSON where it is a list or an object, several words with commas, or a word."""
+    if text[:1] in ("[", "{"):
+        return msgspec.json.decode(text)
+    return tuple(part for part in text.split(",") if part) if get_origin(of) is tuple else text
+
+
 def read_policy(words: list[str]) -> dict[str, Any]:
     """``key=value`` words as fields of Policy; raises InvalidInput that names the nearest field."""
     fields = {info.name: info.type for info in msgspec.structs.fields(Policy)}
@@ -139,9 +146,8 @@ def read_policy(words: list[str]) -> dict[str, Any]:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(fields)}"
             raise InvalidInput(f"--policy: no dial called {key!r}; {hint}")
-        value: Any = tuple(part for part in text.split(",") if part) if key == "rules" else text
         try:
-            found[key] = msgspec.convert(value, fields[key], strict=False)
-        except msgspec.ValidationError as error:
+            found[key] = msgspec.convert(_policy_value(text, fields[key]), fields[key], strict=False)
+        except msgspec.DecodeError as error:  # a value that can't be is one, too
             raise InvalidInput(f"--policy {word}: {str(error)[0].lower()}{str(error)[1:]}") from None
     return found

@@ -4,6 +4,7 @@ import argparse
 
 from everloop.cli.console import Console, cell
 from everloop.cli.home import acted, chosen, opened
+from everloop.doubting import Argument, Queued, shown
 from everloop.errors import InvalidInput, NotFound
 from everloop.types import Review
 from everloop.wheel import Wheel
@@ -45,14 +46,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _list(wheel: Wheel, name: str | None, limit: int, console: Console) -> None:
     found = [review for loop in chosen(wheel, name) for review in loop.reviews()]
-    console.document(found[:limit])
+    listed = shown(wheel.store.records, found[:limit])
+    console.document(listed)
     if not found:
         console.say("no open review; a turn asks them")
         return
     console.table(
-        ["review", "loop", "why", "input", "proposal", "confidence"],
-        [[r.id, r.loop, r.why, cell(r.input, _SHOWN), r.proposal, r.confidence] for r in found[:limit]],
+        ["review", "loop", "why", "input", "given", "proposal", "confidence"],
+        [[r.id, r.loop, r.why, cell(r.input, _SHOWN), _given(r), r.proposal, r.confidence] for r in listed],
     )
+    if any(r.argument is not None for r in listed):
+        console.say("a label somebody gave is doubted where one is given; why: everloop review ID")
     more = f" of {len(found):,}" if len(found) > limit else ""
     console.say(f"{min(limit, len(found)):,}{more} open; answer one with: everloop review ID LABEL (or ID --accept)")
 
@@ -62,13 +66,31 @@ def _one(wheel: Wheel, review: Review, args: argparse.Namespace, console: Consol
     if args.accept and label is None:
         raise InvalidInput("the machine has no proposal for this one; give the label")
     if label is None:
-        console.document(review)
+        (one,) = shown(wheel.store.records, [review])
+        console.document(one)
         console.facts([
             ("review", review.id), ("loop", review.loop), ("state", review.state), ("why", review.why),
-            ("input", review.input), ("proposal", review.proposal), ("confidence", review.confidence),
+            ("input", review.input), ("given", _given(one)),
+            ("probably wrong", review.doubt.score if review.doubt else None), ("proposal", review.proposal),
+            ("confidence", review.confidence), *_argued(one.argument),
         ])  # fmt: skip
         return
     with acted(wheel, "review", target=review.id, loop=review.loop):
         made = wheel.get(review.loop).annotate(review.id, label, annotator=args.annotator, rationale=args.rationale)
     console.document(made)
     console.say(f"answered: {made.value}")
+
+
+def _given(review: Queued) -> str | None:
+    return review.doubt.given if review.doubt is not None else None
+
+
+def _argued(argument: Argument | None) -> list[tuple[str, str]]:
+    """The argument, and the rows that speak for it and against it."""
+    if argument is None:
+        return []
+    return [
+        ("argument", argument.sentence),
+        *(("like it, as proposed", cell(one.words, _SHOWN)) for one in argument.supporting),
+        *(("like it, as given", cell(one.words, _SHOWN)) for one in argument.opposing),
+    ]

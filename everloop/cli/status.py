@@ -52,6 +52,7 @@ def _in_full(status: Status, console: Console) -> None:
         ("held", f"{status.held:,} wait for their interaction (all loops)" if status.held else None),
         ("reviews", f"{status.reviews:,} open"),
         ("turns", status.turns),
+        ("choosing", status.choosing or None),
         ("step", status.step),
         ("waiting for", status.waiting_for),
     ])  # fmt: skip

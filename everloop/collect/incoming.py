@@ -158,7 +158,10 @@ def check_label(value: Any, labels: tuple[str, ...], loop: str | None, longest: 
         raise InvalidInput(f"a label of {len(value):,} characters; at most {longest:,} are possible")
     if labels and value not in labels:
         near = difflib.get_close_matches(value, labels, n=3, cutoff=0.4) or list(labels[:3])
-        raise InvalidInput(f"{_short(value)} is not a label of loop {loop!r}; did you mean {' or '.join(near)}?")
+        raise InvalidInput(
+            f"{_short(value)} is not a label of loop {loop!r}; did you mean {' or '.join(near)}? A new one is added by "
+            f"declaring them all: everloop init {loop} --labels {','.join(labels[:2])},…"
+        )
 
 
 def check_input(value: Input, max_bytes: int) -> None:

@@ -65,14 +65,23 @@ def argument(
         given = int(labels[row])
         for_it = tuple(around[labels[around] == target].tolist())
         sure, doubt = float(probabilities[row, target]), float(probabilities[row, given])
-        verb = "but" if sure > doubt else "where"
-        sentence = (
-            f"Labelled “{names[given]}” ({_percent(doubt)}), {verb} the model says “{names[target]}” "
-            f"({_percent(sure)}){_witnesses(len(for_it), len(around))}."
-        )
         against = tuple(around[labels[around] == given].tolist())
-        result.append(Argument(row, given, doubt, target, sure, for_it, against, sentence))
+        said = sentence(names[given], doubt, names[target], sure, len(for_it), len(around))
+        result.append(Argument(row, given, doubt, target, sure, for_it, against, said))
     return result
+
+
+def sentence(given: str, doubt: float, proposed: str, sure: float, support: int, n: int) -> str:
+    """The argument in words: two labels with their probabilities, and how many of `n` neighbours support the second.
+
+    >>> sentence("late", 0.1, "lost", 0.9, 3, 5)
+    'Labelled “late” (10 %), but the model says “lost” (90 %), as are 3 of its 5 nearest neighbours.'
+    """
+    verb = "but" if sure > doubt else "where"
+    return (
+        f"Labelled “{given}” ({_percent(doubt)}), {verb} the model says “{proposed}” "
+        f"({_percent(sure)}){_witnesses(support, n)}."
+    )
 
 
 def _percent(share: float) -> str:

@@ -18,7 +18,7 @@ from everloop.curate.rules import order
 from everloop.errors import InvalidInput, StoreDamaged
 from everloop.types import Evidence, Placement, Policy, Split, Statement
 
-VERSION = 1  # of what is written; another is not read
+VERSION = 2  # of what is written, and of what the funnel makes of a row: raise it with either; another is not read
 Raw = tuple[str, float | None, str | None]  # reason, score, what it matched
 
 
@@ -85,7 +85,7 @@ class Carried(Struct):
 
 def fits(policy: Policy, task: str, labels: frozenset[str]) -> str:
     """A name for all that decides what is kept, but the rows: what was carried under another name is of no use."""
-    made = (VERSION, order(policy, task), policy.languages, task, sorted(labels))
+    made = (VERSION, order(policy, task), policy.languages, policy.near_duplicate, task, sorted(labels))
     return hashlib.sha256(msgspec.json.encode(made)).hexdigest()[:32]
 
 

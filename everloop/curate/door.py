@@ -123,7 +123,7 @@ class Door:
             self.touched.update(click.key for click in state.clicks[who].values())
 
     def unmute(self, feedback: Collection[str]) -> None:
-        """A person took back that these pieces of feedback are not heard."""
+        """A person took back that these pieces of feedback are not heard, or that was forgotten."""
         for who in self._state.deaf if feedback else ():
             for id in self._state.clicks[who].keys() & set(feedback):
                 self.touched.add(self._state.clicks[who][id].key)

@@ -4,7 +4,8 @@ exact interval.
 A sample stays as it was drawn until it has been looked at: who draws again until the answer pleases measures nothing.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -21,6 +22,9 @@ SAMPLE = 20  # drops looked at, unless somebody says otherwise
 MOST = 1_000
 FLOOR = 0.8  # a rule whose share of right drops is surely below this is doubted
 _LOOKED_AT_ONCE = 10_000
+_READ_WHOLE = 20_000  # drops of a reason that are read to draw from them; of more, positions are tried
+_TRIES = 10_000
+_drawing = threading.Lock()
 _PERSONS_OWN = ("no_consent",)  # nothing to be right or wrong about
 
 
@@ -29,7 +33,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     reason: str
     drops: int  # that stand
-    undone: int  # of those found wrong, taken back
+    undone: int  # taken back
     open: int  # drawn, and not looked at yet
     n: int  # looked at
     right: int  # of these, found right
@@ -72,23 +76,75 @@ def draw(records: Records, loop: str, reason: str, n: int, rng: np.random.Genera
     """
     if not 1 <= n <= MOST:
         raise InvalidInput(f"a sample has 1 to {MOST:,} drops, not {n}")
-    if reason in _PERSONS_OWN:
+    if not judged(reason):
         raise InvalidInput(f"{reason!r} is the person's own choice: there is nothing to judge")
+    with _drawing:  # of two who press the button at once, the second gets what the first has drawn
+        return _drawn(records, loop, reason, n, rng)
+
+
+def _drawn(records: Records, loop: str, reason: str, n: int, rng: np.random.Generator) -> list[DropAudit]:
     earlier = records.find(DropAudit, loop, reason=reason)
-    drops = {d.id: d for d in records.find(Drop, loop, reason=reason) if not d.undone}
-    still = [audit for audit in earlier if audit.right is None and audit.interaction in drops]
-    known = {audit.interaction for audit in earlier}
-    fresh = sorted(drops.keys() - known)
-    if not drops and not still:
+    stand = records.count(Drop, loop, reason=reason, undone=False)
+    if not stand:
         raise NotFound(f"nothing was left out for {reason!r}; there are: {_there(records, loop)}")
-    take = min(max(0, n - len(still)), len(fresh))
-    made = [
-        DropAudit(id=new_id(), loop=loop, reason=reason, interaction=fresh[i], drawn=now())
-        for i in rng.choice(len(fresh), size=take, replace=False).tolist()
-    ]  # fmt: skip
+    still = waiting(records, loop, reason, earlier)
+    known = {audit.interaction for audit in earlier}
+    fresh = _any_of(records, loop, reason, known, stand, max(0, n - len(still)), rng)
+    made = [DropAudit(id=new_id(), loop=loop, reason=reason, interaction=id, drawn=now()) for id in fresh]
     if made:
         records.replace(*made, *along())
     return [*still, *made][:n]
+
+
+def waiting(records: Records, loop: str, reason: str, audits: Sequence[DropAudit] | None = None) -> list[DropAudit]:
+    """What was drawn of a reason, stands, and nobody has looked at; `audits`: all of that reason, if they are known."""
+    drawn = records.find(DropAudit, loop, reason=reason) if audits is None else audits
+    unseen = [audit for audit in drawn if audit.right is None]
+    stand = set(_standing_of(records, loop, reason, [audit.interaction for audit in unseen]))
+    return [audit for audit in unseen if audit.interaction in stand]
+
+
+def _any_of(
+    records: Records, loop: str, reason: str, known: set[str], stand: int, n: int, rng: np.random.Generator
+) -> list[str]:
+    """Ids of `n` drops of a reason at random, each as likely as any other, without the `known` ones; fewer where there
+    are no more. Of many they are not all kept in memory, and as a rule not all read."""
+    if not n:
+        return []
+    if stand <= _READ_WHOLE:
+        fresh = [d.id for d in records.find(Drop, loop, reason=reason, undone=False) if d.id not in known]
+        return [fresh[i] for i in rng.choice(len(fresh), size=min(n, len(fresh)), replace=False).tolist()]
+    found: dict[str, None] = {}  # most positions hold one of a common reason
+    positions = rng.integers(1, records.head(Drop, loop) + 1, _TRIES)
+    for at in positions.tolist():
+        hit = records.find(Drop, loop, reason=reason, position=range(at, at + 1))
+        found |= {drop.id: None for drop in hit if not drop.undone and drop.id not in known}
+        if len(found) == n:
+            return list(found)
+    return [drop.id for drop in _reservoir(records, loop, reason, known, n, rng)]
+
+
+def _reservoir(
+    records: Records, loop: str, reason: str | None, without: Collection[str], n: int, rng: np.random.Generator
+) -> list[Drop]:
+    """`n` drops at random out of one pass over all (Vitter 1985, "Random sampling with a reservoir", algorithm R)."""
+    kept: list[Drop] = []
+    seen = 0
+    for batch in records.scan(Drop, loop, batch=_LOOKED_AT_ONCE):
+        for _, drop in batch:
+            if drop.undone or (reason is not None and drop.reason != reason) or drop.id in without:
+                continue
+            seen += 1
+            if len(kept) < n:
+                kept.append(drop)
+            elif (at := int(rng.integers(seen))) < n:
+                kept[at] = drop
+    return kept
+
+
+def judged(reason: str) -> bool:
+    """Whether there is anything to be right or wrong about."""
+    return reason not in _PERSONS_OWN
 
 
 def answer(records: Records, loop: str, id: str, *, right: bool, by: str) -> DropAudit:
@@ -109,13 +165,14 @@ def answer(records: Records, loop: str, id: str, *, right: bool, by: str) -> Dro
 
 def standings(records: Records, loop: str) -> list[Standing]:
     """For each reason there are drops or audits of: how many, and how right. The most drops first."""
-    counts = records.tally(Drop, loop, "reason")
+    back = records.tally(Drop, loop, "reason", undone=True) if records.count(Drop, loop, undone=True) else {}
+    counts = {reason: n - back.get(reason, 0) for reason, n in records.tally(Drop, loop, "reason").items()}
     audits: dict[str, list[DropAudit]] = {}
     for audit in records.find(DropAudit, loop):
         audits.setdefault(audit.reason, []).append(audit)
     return [
-        _standing(records, loop, reason, counts.get(reason, 0), audits.get(reason, []))
-        for reason in sorted({*counts, *audits}, key=lambda reason: (-counts.get(reason, 0), reason))
+        _standing(reason, counts.get(reason, 0), back.get(reason, 0), audits.get(reason, []))
+        for reason in sorted({*counts, *back, *audits}, key=lambda reason: (-counts.get(reason, 0), reason))
     ]
 
 
@@ -124,7 +181,7 @@ def doubted(records: Records, loop: str) -> tuple[str, ...]:
     audits: dict[str, list[DropAudit]] = {}
     for audit in records.find(DropAudit, loop):
         audits.setdefault(audit.reason, []).append(audit)
-    found = (_standing(records, loop, reason, 0, of, count=False) for reason, of in sorted(audits.items()))
+    found = (_standing(reason, 0, 0, of) for reason, of in sorted(audits.items()))
     return tuple(f"{one.reason}: {one.sentence()}" for one in found if one.doubted)
 
 
@@ -149,17 +206,7 @@ def shown(records: Records, drops: Sequence[Drop], audits: Sequence[DropAudit] =
 
 def examples(records: Records, loop: str, reason: str | None, n: int, rng: np.random.Generator) -> list[Drop]:
     """`n` drops at random, of one reason or of all; each is as likely as any other."""
-    kept: list[Drop] = []
-    seen = 0
-    for batch in records.scan(Drop, loop, batch=_LOOKED_AT_ONCE):
-        for _, drop in batch:
-            if drop.undone or (reason is not None and drop.reason != reason):
-                continue
-            seen += 1  # a reservoir: Vitter 1985, "Random sampling with a reservoir", algorithm R
-            if len(kept) < n:
-                kept.append(drop)
-            elif (at := int(rng.integers(seen))) < n:
-                kept[at] = drop
+    kept = _reservoir(records, loop, reason, (), n, rng)
     if reason is not None and not kept:
         raise NotFound(f"nothing was left out for {reason!r}; there are: {_there(records, loop)}")
     return kept
@@ -167,15 +214,22 @@ def examples(records: Records, loop: str, reason: str | None, n: int, rng: np.ra
 
 def wrong(records: Records, loop: str, reason: str) -> list[str]:
     """The drops of a reason that people found wrong and that still stand."""
-    stand = {d.id for d in records.find(Drop, loop, reason=reason) if not d.undone}
-    return [a.interaction for a in records.find(DropAudit, loop, reason=reason)
-            if a.right is False and a.interaction in stand]  # fmt: skip
+    return _standing_of(
+        records, loop, reason,
+        [a.interaction for a in records.find(DropAudit, loop, reason=reason) if a.right is False],
+    )  # fmt: skip
 
 
 def sampled(records: Records, loop: str, reason: str) -> list[str]:
     """All that was drawn of a reason, and still stands."""
-    stand = {d.id for d in records.find(Drop, loop, reason=reason) if not d.undone}
-    return [a.interaction for a in records.find(DropAudit, loop, reason=reason) if a.interaction in stand]
+    return _standing_of(records, loop, reason, [a.interaction for a in records.find(DropAudit, loop, reason=reason)])
+
+
+def _standing_of(records: Records, loop: str, reason: str, ids: list[str]) -> list[str]:
+    """Those of `ids` that are still dropped for that reason."""
+    there = records.find(Drop, loop, id=ids) if ids else []
+    stand = {drop.id for drop in there if not drop.undone and drop.reason == reason}
+    return [id for id in ids if id in stand]
 
 
 def _matched(records: Records, drop: Drop) -> Interaction | None:
@@ -186,18 +240,12 @@ def _matched(records: Records, drop: Drop) -> Interaction | None:
     return records.get(Interaction, placed[0].interaction if placed else drop.matched)
 
 
-def _standing(
-    records: Records, loop: str, reason: str, drops: int, audits: Sequence[DropAudit], *, count: bool = True
-) -> Standing:  # fmt: skip
+def _standing(reason: str, drops: int, undone: int, audits: Sequence[DropAudit]) -> Standing:
     answered = [audit for audit in audits if audit.right is not None]
     n, right = len(answered), sum(audit.right is True for audit in answered)
-    undone = 0
-    if count and answered:
-        ids = [audit.interaction for audit in answered if audit.right is False]
-        undone = sum((drop := records.get(Drop, id)) is not None and drop.undone for id in ids)
     share = exact(right, n) if n else None
     return Standing(
-        reason=reason, drops=drops - undone, undone=undone, open=len(audits) - n, n=n, right=right,
+        reason=reason, drops=drops, undone=undone, open=len(audits) - n, n=n, right=right,
         estimate=share.estimate if share else None, low=share.low if share else None,
         high=share.high if share else None, doubted=share is not None and share.high < FLOOR,
     )  # fmt: skip
@@ -209,4 +257,4 @@ def _spoken(said: Feedback | FeedbackFields) -> str:
 
 
 def _there(records: Records, loop: str) -> str:
-    return ", ".join(sorted(records.tally(Drop, loop, "reason"))) or "none"
+    return ", ".join(sorted(records.tally(Drop, loop, "reason", undone=False))) or "none"

@@ -17,6 +17,7 @@ from everloop.curate.near_index import Index
 from everloop.curate.placing import Newcomer, beside, place
 from everloop.curate.rule import Context, Rule, reason
 from everloop.curate.rules import DUPLICATE, order
+from everloop.curate.semantic import Calibration
 from everloop.errors import InvalidInput
 from everloop.types import Annotation, Drop, Evidence, Feedback, Interaction, Placement, Policy, Split
 
@@ -43,6 +44,7 @@ class Funnel(NamedTuple):
     placements: list[Placement]  # new ones
     seen: int  # interactions looked at
     waterfall: tuple[tuple[str, int], ...]  # (reason, interactions dropped) in the order of the rules
+    meaning: Calibration | None = None  # from which cosine rows say the same, where a loop leaves those out
 
 
 def run(
@@ -63,7 +65,7 @@ def run(
     made_under = carrying.fits(policy, known.task, known.labels)
     if state.fits != made_under and (state.fits or state.seen):
         raise InvalidInput("what was carried over is of other rules: begin with an empty one, and every interaction")
-    unmuted = {id for id, why in known.undone - state.undone if why == listening.REASON}
+    unmuted = {id for id, why in known.undone ^ state.undone if why == listening.REASON}
     state.fits, state.undone = "", set(known.undone)
     moved = {key for key, one in known.placements.items() if state.places.get(key) != one}
     state.places.update(known.placements)
@@ -73,7 +75,13 @@ def run(
         loop, rules, state, policy, task=known.task, feedback=known.feedback, annotations=known.annotations,
         labels=known.labels, weights=known.weights, undone=known.undone,
     )  # fmt: skip
-    door.seal({*state.tests, *(id for id, one in known.placements.items() if one.split == "test")} - state.sealed)
+    sealed = {*state.tests, *(id for id, one in known.placements.items() if one.split == "test")} - state.sealed
+    if sealed & state.rows.keys() and state.straddling:  # what they stood in the way of is asked once more
+        door.touched.update(state.straddling)
+        if state.near is not None:
+            state.near.forget(list(state.straddling))
+        state.straddling.clear()
+    door.seal(sealed)
     door.unmute(unmuted)
     door.touched.update(moved)  # placed by somebody else meanwhile
     for it in interactions:

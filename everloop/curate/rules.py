@@ -18,9 +18,10 @@ for _rule in BUILT_IN:
 
 _DOOR = tuple(rule.name for rule in rules_row.DOOR)
 _SAID = (DUPLICATE, "straddles.v1", "contradicted.v1", "no_signal.v1")
-DEFAULT_ORDER = (*_DOOR, "smuggled.v1", "boilerplate.v1", "flood.v1", "length.v1", "gibberish.v1", *_SAID)
-# People paste logs, code and whole letters into a chat: what is strange there is no noise. What gives orders, though,
-# would be learned by heart.
+# What gives orders to a model would be learned by heart, whatever the model is for.
+_WORDS = ("smuggled.v1", "injection.v1", "boilerplate.v1")
+DEFAULT_ORDER = (*_DOOR, *_WORDS, "flood.v1", "length.v1", "gibberish.v1", *_SAID)
+# People paste logs, code and whole letters into a chat: what is strange there is no noise.
 CHAT_ORDER = (*_DOOR, "smuggled.v1", "injection.v1", "flood.v1", *_SAID)
 
 

@@ -3,12 +3,12 @@
 They are cheap, exact and always right about what they say; what is a matter of judgement is in the other files.
 """
 
-import math
-
 from everloop.curate.ballot import contradicted
 from everloop.curate.inputs import normalise, text_of
 from everloop.curate.rule import Context, Hit, Rule
 from everloop.types import Evidence, Interaction
+
+_LARGEST = 1e100  # of a number a model can learn from; neither infinity nor NaN is at most that
 
 
 def _no_consent(it: Interaction, _: str, __: Context) -> Hit | None:
@@ -17,8 +17,12 @@ def _no_consent(it: Interaction, _: str, __: Context) -> Hit | None:
 
 def _invalid(it: Interaction, _: str, context: Context) -> Hit | None:
     if not isinstance(it.input, list):
-        return Hit() if context.width else None
-    if not all(math.isfinite(x) for x in it.input) or (context.width is not None and len(it.input) != context.width):
+        # No trainer reads an object that is no conversation: one of them would stop every turn.
+        odd = (
+            isinstance(it.input, dict) and context.task == "classify" and not isinstance(it.input.get("messages"), list)
+        )
+        return Hit() if context.width or odd else None
+    if not all(abs(x) <= _LARGEST for x in it.input) or (context.width is not None and len(it.input) != context.width):
         return Hit(score=float(len(it.input)))
     return None
 
@@ -52,7 +56,12 @@ def _no_signal(it: Evidence, _: str, __: Context) -> Hit | None:
     return None if any(s.kind != "refuted" for s in it.statements) else Hit()
 
 
+def _said_already(_: Evidence, __: str, ___: Context) -> Hit | None:
+    return None  # it takes the vectors of all rows: `repeats.without_repeats` decides, after the other rules
+
+
 CONSENT, SEALED, DUPLICATE = "no_consent.v1", "sealed.v1", "duplicate.v1"
+MEANING = "semantic_duplicate.v1"
 DOOR = (
     Rule(CONSENT, "interaction", _no_consent, "the person did not agree that it may be learned from"),
     Rule("invalid.v1", "interaction", _invalid, "not finite, or not the kind or length of input this loop takes"),
@@ -65,6 +74,7 @@ TWICE = Rule(
 SAID = (
     Rule("straddles.v1", "evidence", _straddles, "a near-duplicate of both a golden row and a training row"),
     Rule("near_duplicate.v1", "evidence", _near_duplicate, "nearly the same as a row there is, and nobody said a word"),
+    Rule(MEANING, "evidence", _said_already, "it says the same as a row there is, in other words"),
     Rule("contradicted.v1", "evidence", contradicted, "people disagree about it, with no majority"),
     Rule("no_signal.v1", "evidence", _no_signal, "nobody said what is right, and the machine is not sure enough"),
 )

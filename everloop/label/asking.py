@@ -9,17 +9,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop.label.choosing import RANDOM_SHARE, Quota, choose
+from everloop.label.choosing import RANDOM_SHARE, Quota, choose, rare
 from everloop.types import Evidence, Input, Policy
 
 _GOLDEN_PART = 0.5  # of the budget, at most, goes to the golden set
 _PLACES = 4  # digits of a probability that decide; the rest could differ on another machine
 _COMPETE = 10_000  # untouched rows that compete, newest last: bounds time and memory
+_CLASSES = 1_000  # up to which rare ones get their part: 10,000 rows by so many are 80 MB
 
-Why = Literal["golden", "disputed", "uncertain", "random", "suspect", "audit"]
+Why = Literal["golden", "disputed", "uncertain", "random", "suspect", "audit", "novel"]
 
 _FIRST: dict[Why, float] = {
-    "golden": 2.0, "disputed": 1.0, "suspect": 1.0, "audit": 0.5, "uncertain": 0.0, "random": 0.0,
+    "golden": 2.0, "novel": 2.0, "disputed": 1.0, "suspect": 1.0, "audit": 0.5, "uncertain": 0.0, "random": 0.0,
 }  # fmt: skip
 _AGAIN_PART = 0.25  # of the budget, at most, goes to labels that are probably wrong
 
@@ -38,13 +39,15 @@ def ask(
     asked: frozenset[str], policy: Policy, vectors: Callable[[Sequence[Input]], NDArray[np.float32]],
     rng: np.random.Generator | None = None, slices: Mapping[str, int] | None = None,
     suspects: Sequence[tuple[float, Evidence]] = (), random_share: float = RANDOM_SHARE,
+    labels: Mapping[str, int] | None = None,
 ) -> list[Wanted]:  # fmt: skip
     """At most `policy.review_budget` rows, most urgent first.
 
     `asked` are interactions that have been in the queue before; `vectors` turns inputs into an (n, d) matrix. `slices`
     names the weak ones, and how many of their rows are asked about first. `suspects` are rows whose label may be wrong,
     with how likely that is from 0 to 1: they compete with the disputed ones, and come again even if they were in the
-    queue before, so pass each no oftener than it should be asked. `rng` draws the random rows; without one it starts
+    queue before, so pass each no oftener than it should be asked. `labels` is how many labels of people each class
+    has: rows that look like one with few get their part. `rng` draws the random rows; without one it starts
     from 0, so the same pool gets the same rows.
     """
     wanted: list[Wanted] = []
@@ -72,7 +75,8 @@ def ask(
     untouched = [row for row in pool if row.split == "train" and not row.statements and row.interaction not in seen]
     room = min(policy.review_budget - len(wanted), fresh)
     generator = np.random.default_rng(0) if rng is None else rng
-    return wanted + _untouched(untouched[-_COMPETE:], room, vectors, slices or {}, generator, random_share)
+    more = slices or {}, generator, random_share, labels or {}
+    return wanted + _untouched(untouched[-_COMPETE:], room, vectors, *more)
 
 
 def recheck(
@@ -87,17 +91,42 @@ def recheck(
     `waiting`: how many "suspect" and "audit" reviews are open still; where nobody comes, the queue does not grow.
     """
     still = waiting or {}
-    room = max(0, int(policy.review_budget * _AGAIN_PART) - still.get("suspect", 0))
-    doubted = [
-        (row.split != "golden", -score, row.id, row) for score, row in suspects if row.interaction not in rechecked
-        and (row.split == "golden" or not (row.interaction in asked or _settled(row)))
-    ]  # fmt: skip
-    wanted = [Wanted(row, "suspect", _FIRST["suspect"] - score) for _, score, _, row in sorted(doubted)[:room]]
+    doubted = doubtful(suspects, asked=asked, rechecked=rechecked)[: room_again(policy, still)]
+    wanted = [Wanted(row, "suspect", _FIRST["suspect"] + score) for score, row in doubted]
     untouched = sorted((row for row in automatic if row.interaction not in asked), key=lambda row: row.id)
     most = policy.review_budget - len(wanted) - sum(still.values())
     count = min(policy.auto_audit - still.get("audit", 0), len(untouched), most)
     drawn = sorted(rng.choice(len(untouched), count, replace=False).tolist()) if count > 0 else []
     return wanted + [Wanted(untouched[i], "audit", _FIRST["audit"], count / len(untouched)) for i in drawn]
+
+
+def doubtful(
+    suspects: Sequence[tuple[float, Evidence]], *, asked: frozenset[str], rechecked: frozenset[str]
+) -> list[tuple[float, Evidence]]:
+    """Those of `suspects` a person may be asked about again, in the order in which `recheck` takes them."""
+    found = [
+        (row.split != "golden", -score, row.id, row) for score, row in suspects if row.interaction not in rechecked
+        and (row.split == "golden" or not (row.interaction in asked or _settled(row)))
+    ]  # fmt: skip
+    return [(-score, row) for _, score, _, row in sorted(found)]
+
+
+def room_again(policy: Policy, waiting: Mapping[str, int]) -> int:
+    """How many suspects a turn asks about at most."""
+    return max(0, int(policy.review_budget * _AGAIN_PART) - waiting.get("suspect", 0))
+
+
+def bring(novel: Sequence[tuple[float, Evidence]], wanted: Sequence[Wanted], count: int) -> list[Wanted]:
+    """The first `count` of `novel` (how far from every class, 0 to 1, and the row) that are not `wanted` anyway, and of
+    near-duplicates one: at the top of the queue."""
+    taken = {want.evidence.interaction for want in wanted}
+    groups: set[str] = set()
+    brought: list[Wanted] = []
+    for score, row in novel:
+        if len(brought) < count and row.interaction not in taken and row.group not in groups:
+            groups.add(row.group)
+            brought.append(Wanted(row, "novel", _FIRST["novel"] + round(score, _PLACES)))
+    return brought
 
 
 def dispute(row: Evidence) -> float:
@@ -121,18 +150,16 @@ def dispute(row: Evidence) -> float:
 
 def _untouched(
     rows: Sequence[Evidence], count: int, vectors: Callable[[Sequence[Input]], NDArray[np.float32]],
-    slices: Mapping[str, int], rng: np.random.Generator, random_share: float,
+    slices: Mapping[str, int], rng: np.random.Generator, random_share: float, labels: Mapping[str, int],
 ) -> list[Wanted]:  # fmt: skip
     """`count` rows; those for a slice's floor come before the rest, random ones stand where their doubt puts them."""
     if count <= 0 or not rows:
         return []
     rows = sorted(rows, key=lambda row: row.id)
     quotas = [Quota(name, np.array([name in row.slices for row in rows]), floor) for name, floor in slices.items()]
-    # Two columns are all that is known of each answer, and all that a margin takes.
-    told = np.array([[row.confidence or 0.0, row.alternatives[0].confidence if row.alternatives else 0.0]
-                     for row in rows])  # fmt: skip
+    told, counts = _told(rows, labels)
     chosen = choose(vectors([row.input for row in rows]), np.clip(told, 0.0, 1.0), count, rng,
-                    quotas=quotas, random_share=random_share)  # fmt: skip
+                    quotas=quotas, random_share=random_share, labels_of_class=counts)  # fmt: skip
     # Within "uncertain" the order is that of the choice: the first label is the one that is expected to tell most.
     last = max(1, len(chosen.rows))
     return [
@@ -140,6 +167,27 @@ def _untouched(
                chosen.propensity if why == "random" else None)
         for place, (i, why) in enumerate(zip(chosen.rows.tolist(), chosen.why, strict=True))
     ]  # fmt: skip
+
+
+def _told(rows: Sequence[Evidence], labels: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """What is known of each row's answer (n, k), and how many labels its classes have where one has few.
+
+    Two columns are all that is known, and all that a margin takes; which classes they are is asked for rare ones.
+    """
+    told = np.array([[row.confidence or 0.0, row.alternatives[0].confidence if row.alternatives else 0.0]
+                     for row in rows])  # fmt: skip
+    counts = np.array(list(labels.values()), np.int64)
+    if len(counts) > _CLASSES or not len(rare(counts)):
+        return told, None
+    place = {name: i for i, name in enumerate(labels)}
+    by_class = np.zeros((len(rows), len(labels) + 2))
+    by_class[:, -2:] = told  # of classes nobody has labelled: all that is asked of these is the margin
+    for i, row in enumerate(rows):
+        names = (row.output, row.alternatives[0].value if row.alternatives else None)
+        for j, at in enumerate(place.get(name) if name is not None else None for name in names):
+            if at is not None:
+                by_class[i, at], by_class[i, len(labels) + j] = told[i, j], 0.0
+    return by_class, np.concatenate((counts, np.full(2, int(counts.mean()) + 1)))
 
 
 def _settled(row: Evidence) -> bool:

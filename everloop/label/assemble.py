@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from everloop.label.belief import Belief
 from everloop.types import Drop, Evidence, Example, Policy, Statement
 
 _LEAST_WEIGHT = 0.1  # what a label that is surely wrong still weighs until somebody has looked at it
@@ -28,12 +29,15 @@ class Assembly(NamedTuple):
     automatic: int  # labels that are the machine's
 
 
-def target_of(row: Evidence) -> tuple[str, bool]:
+def target_of(row: Evidence, beliefs: Mapping[str, Belief] | None = None) -> tuple[str, bool]:
     """The label people argue for and whether it is settled: annotations first, then brought labels, then the majority.
 
-    Of annotations that are as many, the last counts: whoever gave it saw what was said before. `row` has at least one
-    statement that argues for a label.
+    Of annotations that are as many, the last counts: whoever gave it saw what was said before. A belief, by evidence
+    id, goes before all that. `row` has at least one statement that argues for a label.
     """
+    believed = beliefs.get(row.id) if beliefs else None
+    if believed is not None:
+        return believed.target, believed.settled
     for kind in _SETTLED:
         said = [s for s in row.statements if s.kind == kind]
         votes = _votes(said)
@@ -46,40 +50,50 @@ def target_of(row: Evidence) -> tuple[str, bool]:
 
 def assemble(
     loop: str, turn: int, evidence: Sequence[Evidence], pool: Sequence[Evidence],
-    opinions: Mapping[str, Opinion], policy: Policy, threshold: float | None = None,
+    opinions: Mapping[str, Opinion], policy: Policy, threshold: float | Mapping[str, float] | None = None,
+    beliefs: Mapping[str, Belief] | None = None,
 ) -> Assembly:  # fmt: skip
     """Examples ordered by id. `opinions` are out-of-fold, by evidence id; a row without one keeps its full weight.
+    `beliefs`, by evidence id: whom to believe where people disagree; such a row weighs as much as it is sure.
 
-    `threshold`: the confidence from which the machine's own labels were certified; None: it labels nothing.
+    `threshold`: the confidence from which the machine's own labels were certified, for all or by evidence id; None, or
+    no such id: it labels nothing.
 
     Golden examples are only what people were asked about or brought as golden: the feedback that happens to come
     depends on the answer given, and would favour one model.
     """
     examples: list[Example] = []
     drops: list[Drop] = []
-    least = math.inf if threshold is None else max(threshold, policy.auto_confidence)
     doubted = automatic = 0
     for row in evidence:
-        target, settled = target_of(row)
+        target, settled = target_of(row, beliefs)
+        believed = beliefs.get(row.id) if beliefs else None
         if row.split == "test" or (row.split == "golden" and not settled):
             drops.append(_drop(loop, turn, row, "golden_unverified"))
             continue
         opinion = opinions.get(row.id)
         wrong = opinion.wrong if opinion is not None and not settled else 0.0
         doubted += wrong > 0.5
-        weight = max(_LEAST_WEIGHT, round(1.0 - wrong, 1))
-        examples.append(_example(row, target, "human" if settled else "production", weight))
+        sure = 1.0 if believed is None else believed.sure
+        weight = max(_LEAST_WEIGHT, round(min(1.0 - wrong, sure), 1))
+        asked = settled or (believed is not None and any(s.kind in _SETTLED for s in row.statements))
+        examples.append(_example(row, target, "human" if asked else "production", weight))
     for row in pool:
         opinion = opinions.get(row.id)
         refuted = {s.value for s in row.statements if s.kind == "refuted"}
         if row.split != "train" or opinion is None:
             drops.append(_drop(loop, turn, row, "no_signal" if row.split == "train" else "golden_unverified"))
-        elif opinion.confidence < least or opinion.best in refuted:
+        elif opinion.confidence < _least(threshold, row, policy) or opinion.best in refuted:
             drops.append(_drop(loop, turn, row, "no_signal", opinion.confidence))
         else:
             examples.append(_example(row, opinion.best, "auto", policy.auto_weight))
             automatic += 1
     return Assembly(sorted(examples, key=lambda e: e.id), drops, doubted, automatic)
+
+
+def _least(threshold: float | Mapping[str, float] | None, row: Evidence, policy: Policy) -> float:
+    certified = threshold.get(row.id) if isinstance(threshold, Mapping) else threshold
+    return math.inf if certified is None else max(certified, policy.auto_confidence)
 
 
 def _votes(statements: Sequence[Statement]) -> dict[str, int]:

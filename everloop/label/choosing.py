@@ -139,11 +139,20 @@ class _Picking:
         return found
 
 
+def rare(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The classes with few labels beside the others, by how many each has.
+
+    >>> rare(np.array([40, 2, 30])).tolist()
+    [1]
+    """
+    return np.flatnonzero(labels < _RARE * labels.mean()) if len(labels) else np.zeros(0, np.int64)
+
+
 def _rare(picking: _Picking, p: NDArray[np.float64], labels: NDArray[np.integer], wanted: int) -> list[int]:
     """Rows that may well be of a class with few labels: the likeliest of each, the classes by turns."""
     if labels.shape != (p.shape[1],):
         raise InvalidInput(f"{p.shape[1]} classes need as many counts of labels, not {labels.shape}")
-    few = np.flatnonzero(labels < _RARE * labels.mean())
+    few = rare(labels)
     order = {int(c): iter(np.argsort(-np.round(p[:, c], 4), kind="stable")) for c in few[np.argsort(labels[few])]}
     found: list[int] = []
     while len(found) < wanted and order:

@@ -29,7 +29,8 @@ class Floors(NamedTuple):
 def certify_groups(
     confidence: ArrayLike, correct: ArrayLike, groups: Sequence[Hashable], max_error: float, level: float = 0.95,
     pool: ArrayLike | None = None, pool_groups: Sequence[Hashable] | None = None, *,
-    own: Mapping[Hashable, float] | None = None, together: bool = True,
+    own: Mapping[Hashable, float] | None = None, together: bool = True, stream: ArrayLike | None = None,
+    stream_groups: Sequence[Hashable] | None = None, mistaken: float = 0.0,
 ) -> Floors:  # fmt: skip
     """A threshold for each group whose error is bounded by itself; arguments as `certify`, in the same order of rows.
 
@@ -39,7 +40,8 @@ def certify_groups(
     for each of them, or are left to people. 1 - level is divided evenly among all that is tested, and what a group that
     is labelled as a whole had of it goes to the others (Holm's step, as in Bretz et al. 2009, "A graphical approach to
     sequentially rejective multiple test procedures"). Which groups are tested depends on how many rows they have and
-    not on the labels. Raises InvalidInput as `certify`.
+    not on the labels. `stream` (k,), with `stream_groups`, and `mistaken` are those of `certify`; no pool
+    goes with them. Raises InvalidInput as `certify`.
 
     >>> rng = np.random.default_rng(0)
     >>> sure, kind = rng.random(2_000), rng.choice(["card", "loan"], 2_000)
@@ -55,10 +57,14 @@ def certify_groups(
     if (others is None) != (pool_groups is None) or (pool_groups is not None and others is not None
                                                      and len(pool_groups) != len(others)):  # fmt: skip
         raise InvalidInput("pool and pool_groups go together, one group for each row")
+    ladder_of = None if stream is None else np.asarray(stream, np.float64)
+    if (0 if ladder_of is None else len(ladder_of)) != len(stream_groups or ()) or not (pool is None or stream is None):
+        raise InvalidInput("stream and stream_groups go together, one group for each row, and take the place of a pool")
+    stream_rows = _places(stream_groups or ())
     bounds = dict(own or {})
     rows = _places(groups)
     pool_rows = {} if pool_groups is None else _places(pool_groups)
-    names = list(dict.fromkeys([*rows, *pool_rows]))
+    names = list(dict.fromkeys([*rows, *pool_rows, *stream_rows]))
     share = len(sure) / max(1, len(sure) + (0 if others is None else len(others)))
 
     def expected(name: Hashable) -> float:
@@ -75,8 +81,9 @@ def certify_groups(
 
     def on(some: Sequence[Hashable], bound: float, level_now: float) -> Certified:
         at, of = _joined(rows, some), _joined(pool_rows, some)
+        more = None if ladder_of is None else ladder_of[_joined(stream_rows, some)]
         return certify(sure[at], right[at], bound, level_now, None if others is None else others[of],
-                       ladder_level=each)  # fmt: skip
+                       ladder_level=each, stream=more, mistaken=mistaken)  # fmt: skip
 
     families = {place: ([name], bounds.get(name, max_error)) for place, name in enumerate(alone)}
     if left and together:

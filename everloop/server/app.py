@@ -30,6 +30,7 @@ from everloop.server.admin import Admin
 from everloop.server.agreeing import Agreeing
 from everloop.server.blobs import AttachedBlobs
 from everloop.server.campaigning import Campaigning
+from everloop.server.classing import Classing
 from everloop.server.connections import Connections
 from everloop.server.control import Declaring, Turning
 from everloop.server.datasets import DatasetPages
@@ -39,6 +40,7 @@ from everloop.server.dialect_mlflow import Mlflow
 from everloop.server.dialect_phoenix import Phoenix
 from everloop.server.dialect_tensorzero import TensorZero
 from everloop.server.dialects import Hearing
+from everloop.server.drop_pages import DropPages
 from everloop.server.dropping import Dropping
 from everloop.server.gateway import Gateway
 from everloop.server.ingest import Ingest
@@ -52,6 +54,7 @@ from everloop.server.slicing import Slicing
 from everloop.server.table import Operation, Resource
 from everloop.server.telemetry import Telemetry
 from everloop.server.views import Pages
+from everloop.server.weighing import Weighing
 from everloop.server.wire import Call, Reply, headers_of, one_line, problem, reply, wants_page
 from everloop.server.worker import Turner, Worker
 from everloop.server.worker_process import LOG_FORMAT, STEP_GRACE, WorkerProcess
@@ -102,8 +105,11 @@ def create_app(wheel: Wheel, *, worker: bool | Turner = True) -> Starlette:
                        (*Admin(wheel.store.records, pages).operations(), *login.operations(),
                         *Campaigning(wheel).operations(), *Agreeing(wheel).operations(),
                         *AttachedBlobs(wheel).operations(), *InteractionPages(wheel, pages).operations(),
-                        *Slicing(wheel, pages).operations(), *Dropping(wheel).operations(),
-                        *SignalPages(wheel, pages).operations(), *DatasetPages(wheel, pages).operations()),
+                        *Slicing(wheel, pages).operations(), *Classing(wheel, pages).operations(),
+                        *Dropping(wheel).operations(),
+                        *DropPages(wheel, pages).operations(),
+                        *Weighing(wheel).operations(), *SignalPages(wheel, pages).operations(),
+                        *DatasetPages(wheel, pages).operations()),
                        (*gateway.operations(), *dialects(wheel, threads, version, gateway)))  # fmt: skip
     pages.document(operations)
 

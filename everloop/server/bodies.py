@@ -5,6 +5,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from everloop.collect.campaigns import Came
+from everloop.doubting import Queued
 from everloop.report import Status, TurnReport
 from everloop.types import (
     Alternative,
@@ -16,7 +17,6 @@ from everloop.types import (
     LoopSpec,
     Model,
     Release,
-    Review,
     Role,
     SignalSpec,
     Spec,
@@ -159,7 +159,7 @@ class TurnAsked(Struct, frozen=True):
 class Reviews(Struct, frozen=True):
     """Pieces of human work, the most urgent first."""
 
-    reviews: list[Review]
+    reviews: list[Queued]
 
 
 class AnnotateRequest(Struct, frozen=True, forbid_unknown_fields=True):

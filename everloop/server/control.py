@@ -3,6 +3,7 @@
 import msgspec
 
 from everloop.auditing import noted
+from everloop.doubting import shown
 from everloop.errors import InvalidInput, NotFound
 from everloop.server.access import check_loop
 from everloop.server.bodies import (
@@ -103,7 +104,8 @@ class Turning:
         if state not in _STATES:
             raise InvalidInput(f"state: one of {', '.join(_STATES)}, not {state[:40]!r}")
         limit = _limit(call.query.get("limit"))
-        return reply(Reviews(self._loop(call).reviews(state, limit)))
+        loop = self._loop(call)
+        return reply(Reviews(shown(loop.records, loop.reviews(state, limit))))
 
     def annotate(self, call: Call) -> Reply:
         """One person's answer to a review."""

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from everloop.auditing import noted
-from everloop.curate import drop_audits
+from everloop.curate import drop_audits, reasons
 from everloop.curate.drop_audits import Shown, Standing
 from everloop.errors import InvalidInput
 from everloop.server.table import Operation
@@ -44,6 +44,18 @@ class AuditAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     by: str = ""  # who looked; empty: the key
 
 
+class ReasonUndo(Struct, frozen=True, forbid_unknown_fields=True):
+    """Take back all that a reason left out."""
+
+    reason: str
+
+
+class Undone(Struct, frozen=True):
+    """How many drops were taken back; the next turn keeps them."""
+
+    undone: int
+
+
 class Dropping:
     """What was left out of a loop."""
 
@@ -63,6 +75,7 @@ class Dropping:
                self.draw, Drops, AuditDraw, "turns", roles=_PEOPLE),
             op("POST", f"{path}/audits/{{id}}", "Say whether a drawn drop was right.", self.answer, DropAudit,
                AuditAnswer, "turns", roles=_PEOPLE),
+            op("POST", f"{path}/undo", "Take back all that a reason left out.", self.undo, Undone, ReasonUndo, "turns"),
         )  # fmt: skip
 
     def examples(self, call: Call) -> Reply:
@@ -92,6 +105,12 @@ class Dropping:
         by = said.by.strip()[:200] or (f"{_KEY}{call.key.id}" if call.key is not None else "somebody")
         noted(loop=loop.name)
         return reply(drop_audits.answer(self._records, loop.name, call.params["id"], right=said.right, by=by))
+
+    def undo(self, call: Call) -> Reply:
+        """All of a reason, whatever people found of it."""
+        loop, wanted = self._loop(call), decode(call.body, ReasonUndo)
+        noted(loop=loop.name, target=wanted.reason)
+        return reply(Undone(reasons.take_back(self._records, loop.name, wanted.reason)))
 
     def _loop(self, call: Call) -> Loop:
         return self._wheel.get(call.params["name"])

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from everloop import curate, registry
+from everloop import curate
 from everloop.collect.consent import PURPOSES
-from everloop.curate.rules import BUILT_IN, reason
+from everloop.curate.reasons import meaning
+from everloop.doubting import shown
 from everloop.errors import InvalidInput, NotFound
 from everloop.server.bodies import Feedbacks
 from everloop.server.conversation import PARAMETERS, Block, Budget, answered, asked, attachment
@@ -31,16 +32,13 @@ from everloop.wheel import Wheel
 _PAGE = 50  # interactions on a page
 _SAID = 100  # pieces of feedback on a page; the API has all of them
 _VERSIONS = 20
+_REVIEWS = 20
 _ATTACHED = 60
 _BYTES = {"input": 30_000, "answer": 15_000, "context": 4_000, "feedback": 24_000}  # of strangers' text on a page
 _BY = {
     "session": "only this session's",
     "subject": "only this person's, by their pseudonym",
     "trace": "only this trace's",
-}
-_LATE = {
-    "golden_unverified": "set aside for evaluation, and nobody has said yet what is right",
-    "sealed": "the same as a sealed test row",
 }
 _PLAIN = frozenset({"id", "interaction", "at", "loop", "subject", "source", "redacted", "consent", "value", "diff"})
 
@@ -133,7 +131,7 @@ class InteractionPages:
             feedback=[_told(item, room) for item in said[-_SAID:]], many=len(said),
             derived=self._records.find(Derived, interaction=it.id),
             reviews=[(review, self._records.find(Annotation, review=review.id))
-                     for review in self._records.find(Review, interaction=it.id)],
+                     for review in shown(self._records, self._records.find(Review, interaction=it.id)[:_REVIEWS])],
             became=self._became(it),
         )  # fmt: skip
 
@@ -157,9 +155,7 @@ def _sentence(drop: Drop | None) -> str:
     """Why it was left out, in words a person understands."""
     if drop is None:
         return ""
-    rules = [*BUILT_IN, *(registry.find("rule", name) for name in registry.names("rule"))]
-    known = {reason(rule.name): rule.says for rule in rules}
-    return str(known.get(drop.reason) or _LATE.get(drop.reason) or drop.reason.replace("_", " "))
+    return meaning(drop.reason)
 
 
 def _shown(part: Any) -> Block:

@@ -84,7 +84,7 @@ class Pages:
             last=last,
             points=points[-_SHOWN:],
             curve=_curve(points, loop.spec),
-            fall=_fall(last) if last else "",
+            fall=fall(last) if last else "",
             verdicts=measured,
             verdict_chart=_history(measured[-8:], loop.spec),
             releases=[(r, self._verdict(r, verdicts)) for r in reversed(releases)],
@@ -98,7 +98,7 @@ class Pages:
         """One turn's report."""
         loop = self._wheel.get(call.params["name"])
         report = loop.report(number(call.params["n"]))
-        return self._page("turn.html", r=report, fall=_fall(report, full=True), intervals=_intervals(report.verdict))
+        return self._page("turn.html", r=report, fall=fall(report, full=True), intervals=_intervals(report.verdict))
 
     def api(self, _: Call) -> Reply:
         """The API, from the same table as the routes."""
@@ -169,7 +169,8 @@ def _curve(points: Sequence[Point], spec: LoopSpec) -> Markup:
     return Markup(charts.fitting(charts.line_with_band, points[-_SHOWN:], title=title, key="curve", full=True))  # noqa: S704
 
 
-def _fall(report: TurnReport, full: bool = False) -> Markup:
+def fall(report: TurnReport, full: bool = False) -> Markup:
+    """The waterfall of a turn."""
     bars = [charts.Bar(reason.replace("_", " "), many) for reason, many in report.dropped.items()]
     came = max(report.seen, report.kept + sum(report.dropped.values()))
     undecided = came - report.kept - sum(report.dropped.values())

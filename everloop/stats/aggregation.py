@@ -8,9 +8,10 @@ from everloop.stats.judgements import Aggregated
 from everloop.stats.majority import majority
 from everloop.stats.one_coin import one_coin
 from everloop.stats.selection import Selected, Tried, choose, select
-from everloop.stats.trust import Trust, trust
+from everloop.stats.stacking import Stacked, stacked
+from everloop.stats.trust import Shrunk, Trust, shrunk, trust
 
 __all__ = [
-    "Aggregated", "Rings", "Selected", "Tried", "Trust", "WithModel", "choose", "dawid_skene", "ebcc", "majority",
-    "one_coin", "resistant", "rings", "select", "trust", "with_model",
+    "Aggregated", "Rings", "Selected", "Shrunk", "Stacked", "Tried", "Trust", "WithModel", "choose", "dawid_skene",
+    "ebcc", "majority", "one_coin", "resistant", "rings", "select", "shrunk", "stacked", "trust", "with_model",
 ]  # fmt: skip

@@ -4,11 +4,12 @@ Open the embedded one with ``everloop.store.open_store(folder)``: everything in 
 """
 
 from everloop.store.open import Store, open_store
-from everloop.store.protocols import Amendment, Blobs, Change, Datasets, Erased, Receipt, Records, Signals, Uses
+from everloop.store.protocols import Amendment, Blobs, Carry, Change, Datasets, Erased, Receipt, Records, Signals, Uses
 
 __all__ = [
     "Amendment",
     "Blobs",
+    "Carry",
     "Change",
     "Datasets",
     "Erased",

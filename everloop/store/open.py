@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from everloop.errors import StoreError
 from everloop.store.folder_blobs import FolderBlobs
-from everloop.store.protocols import Blobs, Datasets, Records, Signals, Uses
+from everloop.store.protocols import Blobs, Carry, Datasets, Records, Signals, Uses
+from everloop.store.sqlite_carried import SqliteCarried
 from everloop.store.sqlite_connection import Readers, explain, prepare
 from everloop.store.sqlite_datasets import SqliteDatasets
 from everloop.store.sqlite_records import SqliteRecords
@@ -26,6 +27,7 @@ class Store(NamedTuple):
     folder: Path
     uses: Uses
     signals: Signals
+    carry: Carry
 
     def close(self) -> None:
         """Finish what was submitted, then close; a second time does nothing."""
@@ -64,4 +66,5 @@ def open_store(folder: Path | str) -> Store:
         raise explain(error, path) from error
     writer, readers = Writer(path), Readers(path)
     records, datasets = SqliteRecords(writer, readers), SqliteDatasets(writer, readers)
-    return Store(records, datasets, blobs, folder, SqliteUses(writer, readers), SqliteSignals(readers))
+    uses, signals, carry = SqliteUses(writer, readers), SqliteSignals(readers), SqliteCarried(writer, readers)
+    return Store(records, datasets, blobs, folder, uses, signals, carry)

@@ -1,6 +1,6 @@
 """What a backend must do. Nothing here knows SQLite, and nothing may: PostgreSQL stands behind the same words."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -73,8 +73,8 @@ class Records(Protocol):
 
         An overwritten record keeps its position. With `fence`, raises LeaseLost and writes nothing unless that lease
         is still held with that token; a lease past its time counts as held until somebody else takes it. With
-        `unless_erased`, feedback that is there no longer is left out, and so are derived signals whose interaction is
-        not: somebody may have been erased since they were read.
+        `unless_erased`, feedback that is there no longer is left out, and so are derived signals and answers of sources
+        whose interaction is not: somebody may have been erased since they were read.
         """
 
     def get(self, kind: type[R], id: str) -> R | None:
@@ -87,9 +87,9 @@ class Records(Protocol):
         Filters are indexed for: Interaction(subject, session, trace), feedback(interaction, subject), Review(state,
         turn, interaction), Annotation(review, interaction), Drop(turn, reason), DropAudit(reason, interaction),
         Model(turn), Verdict(candidate, turn), Turn(number, state), Placement(group, interaction), Derived(rule,
-        interaction), Campaign(state), and `id` of every kind. Any other field raises InvalidInput. A tuple, list or set
-        as value means "one of these"; None means absent. `position=range(a, b)` means from position a up to, and
-        without, b.
+        interaction), SourceAnswer(source, interaction; turn beside source), Campaign(state), ProposedClass(state), and
+        `id` of every kind. Any other field raises InvalidInput. A tuple, list or set as value means "one of these";
+        None means absent. `position=range(a, b)` means from position a up to, and without, b.
         """
 
     def scan(self, kind: type[R], loop: str, *, after: int = 0, upto: int | None = None,
@@ -115,8 +115,10 @@ class Records(Protocol):
 
     def erase(self, subject: str) -> Erased:
         """Remove every interaction and feedback of a subject, and all that hangs on them: their drops, reviews,
-        annotations, placements, columns and derived signals (also those of others' interactions they gave feedback
-        on), and their examples in every dataset version. One transaction.
+        annotations, placements, answers bought for them, columns and derived signals (also those of others'
+        interactions they gave feedback on), open proposals of classes that are made of their words too (of those
+        that were decided, the words), what reviews say of their rows or by their word, and their examples
+        in every dataset version. One transaction.
 
         On return the bytes are gone from the disk too, as far as the backend can see to it. Blobs are released, not
         deleted: `Uses.sweep` does that. `rows["blob"]` says how many nobody else uses.
@@ -265,3 +267,25 @@ class Uses(Protocol):
         What an erasure released is due at once. While `discard` runs nobody can announce the same bytes. Killed in
         between, the next sweep does the rest.
         """
+
+
+class Carry(Protocol):
+    """What a turn keeps of a loop's log (interactions, feedback, annotations, placements), to save reading it again.
+
+    It may hold what people said. Whatever changes or deletes anything of that log deletes what is kept of it, in the
+    same transaction, and counts it; adding to the log does not, nor does a correction that gets its diff.
+    """
+
+    def changes(self, loop: str) -> int:
+        """How often something of the loop's log was changed or deleted. Ask before the log is read, and give what it
+        said to `keep`."""
+
+    def keep(self, loop: str, data: Iterable[bytes], changes: int, fence: Lease | None = None) -> bool:
+        """Keep `data`, made of the log as it was at `changes`, in the place of what was kept; durable on return.
+
+        False, and nothing is kept, if the log was changed since. It is written in parts, so that others can write in
+        between; killed on the way, what was kept before stays. With `fence`, LeaseLost as in `Records.replace`.
+        """
+
+    def kept(self, loop: str) -> bytes | None:
+        """What was kept last, in one piece; None if nothing is. It fits the log as `changes` counts it now."""

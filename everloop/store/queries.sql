@@ -299,6 +299,28 @@ ON CONFLICT (id, loop) DO UPDATE SET version = excluded.version, body = excluded
 -- name: drop_ref
 DELETE FROM refs WHERE loop = ? AND id = ?
 
+-- ------------------------------------------------------------------------------------------ carried from turn to turn
+
+-- name: log_changes
+SELECT count FROM log_changes WHERE loop = ?
+
+-- name: carry
+INSERT INTO carried (loop, writing, body) VALUES (?, ?, ?)
+
+-- name: carried
+SELECT carried.body FROM log_changes JOIN carried USING (loop, writing) WHERE log_changes.loop = ? ORDER BY carried.key
+
+-- name: carried_whole
+INSERT INTO log_changes (loop, count, writing) VALUES (?, ?, ?)
+ON CONFLICT (loop) DO UPDATE SET writing = excluded.writing
+
+-- name: blank_others_carried
+-- What was carried before, and what an attempt has left that was killed. As `blank`, below.
+UPDATE carried SET body = zeroblob(length(body)) WHERE loop = ? AND writing != ?
+
+-- name: drop_others_carried
+DELETE FROM carried WHERE loop = ? AND writing != ?
+
 -- ----------------------------------------------------------------------------------------------------------- erasure
 -- A subject is found by its hash, and the name in the body decides: two people may share a hash.
 
@@ -333,6 +355,26 @@ SELECT id FROM reviews WHERE interaction IN (SELECT value FROM json_each(:intera
 SELECT id FROM annotations WHERE interaction IN (SELECT value FROM json_each(:interactions))
 UNION
 SELECT id FROM annotations WHERE review IN (SELECT value FROM json_each(:reviews))
+
+-- name: open_classes_of
+SELECT DISTINCT p.id FROM proposed_classes AS p, json_each(p.body, '$.interactions') AS one
+WHERE p.state = 'open' AND one.value IN (SELECT value FROM json_each(:interactions))
+
+-- name: decided_classes_of
+-- What was decided stays, or it would be proposed again; the name a person gave it is theirs.
+SELECT body FROM proposed_classes AS p WHERE p.state <> 'open' AND EXISTS (
+    SELECT 1 FROM json_each(p.body, '$.interactions') AS one
+    WHERE one.value IN (SELECT value FROM json_each(:interactions))
+)
+
+-- name: rewrite_class
+UPDATE proposed_classes SET body = ? WHERE id = ?
+
+-- name: doubting_reviews
+SELECT body FROM reviews WHERE instr(body, '"doubt":{') AND json_extract(body, '$.doubt') IS NOT NULL
+
+-- name: rewrite_review
+UPDATE reviews SET body = ? WHERE id = ?
 
 -- name: examples_of_subject
 SELECT key, version, body FROM examples WHERE key IN (SELECT example FROM example_subjects WHERE subject = ?)

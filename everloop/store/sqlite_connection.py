@@ -65,16 +65,22 @@ def prepare(path: Path) -> None:
 
 
 def migrate(connection: sqlite3.Connection, path: Path, upto: int | None = None) -> None:
-    """Apply what is missing, each migration in a transaction of its own; other processes may be doing the same."""
-    for migration in migrations()[:upto]:
+    """Apply what is missing; other processes may be doing the same.
+
+    Each migration has a transaction of its own, so that one that fails undoes none before it; a new file gets them all
+    in one, which waits for the disk once.
+    """
+    steps = migrations()[:upto]
+    for group in [steps] if _version(connection) == 0 else [(step,) for step in steps]:
         connection.execute("BEGIN IMMEDIATE")
         try:
             at = _version(connection)
             _refuse_newer(at, migrations()[-1].version, path)
-            if at < migration.version:
-                for statement in migration.statements:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {migration.version}")
+            for migration in group:
+                if at < migration.version:
+                    for statement in migration.statements:
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {migration.version}")
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:

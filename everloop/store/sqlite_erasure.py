@@ -6,15 +6,16 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from everloop.store import sqlite_doubts
 from everloop.store.digests import subject_key
 from everloop.store.encoding import encode
 from everloop.store.protocols import Erased
-from everloop.store.sqlite_kinds import listed
+from everloop.store.sqlite_kinds import PROPOSED_CLASS, listed
 from everloop.store.sqlite_signals import forget_rows
 from everloop.store.sqlite_uses import release_feedback, release_interactions
 from everloop.store.sqlite_versions import holders
 from everloop.store.statements import query
-from everloop.types import DatasetVersion, Example
+from everloop.types import DatasetVersion, Example, ProposedClass
 
 _decode_example = msgspec.json.Decoder(Example).decode
 _decode_version = msgspec.json.Decoder(DatasetVersion).decode
@@ -41,20 +42,38 @@ def erase(connection: sqlite3.Connection, subject: str) -> Erased:
         "review": ("reviews", "id", reviews),
         "annotation": ("annotations", "id", ids("annotations_of", of_subject)),
         "placement": ("placements", "interaction", interactions),
+        "source_answer": ("source_answers", "interaction", interactions),
+        "proposed_class": (PROPOSED_CLASS.table, "id", ids("open_classes_of", of_subject)),
         "derived": ("derived", "interaction", [*interactions, *ids("interactions_of_feedback", (listed(feedback),))]),
     }
+    wordless = _wordless(connection, of_subject, set(interactions))
+    doubting = sqlite_doubts.blanked(connection, set(interactions), {*feedback, *doomed["annotation"][2]})
     rows = {}
     for statement in ("blank", "delete"):
         forget_rows(connection, listed(feedback), None, blank=statement == "blank")
         for word, (table, column, gone) in doomed.items():
             sql = query(statement, table=table, where=query("among", column=column))
             rows[word] = connection.execute(sql, (listed(gone),)).rowcount
+    connection.executemany(query("rewrite_class"), [(encode(one).decode(), one.id) for one in wordless])
+    sqlite_doubts.rewrite(connection, doubting)
     rows["blob"] = release_interactions(connection, interactions) + release_feedback(
         connection, [*feedback, *doomed["held"][2]]
     )
     rows["example"], versions = _erase_examples(connection, subject)
     models = ids("models_on", (listed(versions),))
     return Erased(rows, tuple(interactions), tuple(versions), tuple(models))
+
+
+def _wordless(connection: sqlite3.Connection, of: dict[str, Any], gone: set[str]) -> list[ProposedClass]:
+    """Classes somebody decided on, blanked where they are, as they are to be written again: without these interactions,
+    and without words, which were made of theirs too."""
+    found = [PROPOSED_CLASS.decode(body) for (body,) in connection.execute(query("decided_classes_of"), of).fetchall()]
+    sql = query("blank", table=PROPOSED_CLASS.table, where=query("among", column="id"))
+    connection.execute(sql, (listed(one.id for one in found),))
+    return [
+        replace(one, name="", words=(), interactions=tuple(id for id in one.interactions if id not in gone))
+        for one in found
+    ]  # fmt: skip
 
 
 def _erase_examples(connection: sqlite3.Connection, subject: str) -> tuple[int, list[str]]:

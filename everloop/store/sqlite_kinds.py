@@ -64,6 +64,9 @@ FEEDBACK = _feedback(None)
 INTERACTION = _kind("interaction", "interactions", types.Interaction, "subject", "trace", "session")
 LOOP = _kind("loop", "loops", types.LoopSpec)
 DERIVED = _kind("derived signal", "derived", types.Derived, "rule", "interaction")
+SOURCE_ANSWER = _kind("source's answer", "source_answers", types.SourceAnswer, "source", "turn", "interaction")
+PROPOSED_CLASS = _kind("proposed class", "proposed_classes", types.ProposedClass, "state")
+OF_INTERACTIONS = (DERIVED, SOURCE_ANSWER)  # made of interactions beside the turn: not to outlive one that was erased
 
 _KINDS: dict[type[Struct], Kind] = {
     types.LoopSpec: LOOP,
@@ -71,12 +74,14 @@ _KINDS: dict[type[Struct], Kind] = {
     types.FeedbackFields: FEEDBACK,
     **{of: _feedback(str(of.__struct_config__.tag)) for of in types.FeedbackFields.__subclasses__()},
     types.Placement: _kind("placement", "placements", types.Placement, "group", "interaction", key="id, loop"),
-    types.Drop: _kind("drop", "drops", types.Drop, "turn", "reason"),
+    types.Drop: _kind("drop", "drops", types.Drop, "turn", "reason", "undone", "taken_back"),
     types.DropAudit: _kind("audited drop", "drop_audits", types.DropAudit, "reason", "interaction"),
     types.Review: _kind("review", "reviews", types.Review, "state", "turn", "interaction"),
     types.Annotation: _kind("annotation", "annotations", types.Annotation, "review", "interaction"),
     types.Model: _kind("model", "models", types.Model, "turn", "dataset"),
     types.Verdict: _kind("verdict", "verdicts", types.Verdict, "candidate", "turn"),
+    types.SourceAnswer: SOURCE_ANSWER,
+    types.ProposedClass: PROPOSED_CLASS,
     types.Release: _kind("release", "releases", types.Release),
     types.Key: _kind("key", "keys", types.Key),
     types.Audit: _kind("audit entry", "audits", types.Audit, "by", "action"),

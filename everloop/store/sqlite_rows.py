@@ -12,7 +12,7 @@ from everloop.ids import now
 from everloop.store.digests import subject_key
 from everloop.store.encoding import encode, encoded
 from everloop.store.protocols import Receipt
-from everloop.store.sqlite_kinds import DERIVED, FEEDBACK, INTERACTION, LOOP, Kind, kind_of, listed
+from everloop.store.sqlite_kinds import FEEDBACK, INTERACTION, LOOP, OF_INTERACTIONS, Kind, kind_of, listed
 from everloop.store.sqlite_signals import declare, fill, forget_rows
 from everloop.store.sqlite_uses import name_uses, release_feedback, release_interactions
 from everloop.store.statements import query
@@ -83,14 +83,14 @@ def overwrite(connection: sqlite3.Connection, batch: Batch) -> None:
 
 
 def remaining(connection: sqlite3.Connection, batch: Batch) -> Batch:
-    """A batch without feedback that is there no longer, and without what was derived from an interaction that isn't."""
+    """A batch without feedback that is there no longer, and without what was made of an interaction that isn't."""
     kept: Batch = {}
     for table, (kind, entries) in batch.items():
         found = entries
         if table == FEEDBACK.table:
             known = _among(connection, table, [entry.record.id for entry in entries])
             found = [entry for entry in entries if entry.record.id in known]
-        elif kind is DERIVED:
+        elif kind in OF_INTERACTIONS:
             known = _among(connection, INTERACTION.table, [entry.record.interaction for entry in entries])
             found = [entry for entry in entries if entry.record.interaction in known]
         if found:

@@ -38,7 +38,8 @@ def query(name: str, **parts: str) -> str:
     return text.format(**parts) if parts else text
 
 
-def migrations() -> list[Migration]:
+@cache
+def migrations() -> tuple[Migration, ...]:
     """All migrations, in order; they are numbered from 1 without a gap.
 
     >>> [m.version for m in migrations()][:2]
@@ -48,7 +49,7 @@ def migrations() -> list[Migration]:
     for file in files("everloop.store").joinpath("migrations").iterdir():
         if match := _MIGRATION.fullmatch(file.name):
             found.append(Migration(int(match[1]), tuple(_statements(file.read_text("utf-8")))))
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def _statements(script: str) -> list[str]:

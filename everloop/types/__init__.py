@@ -56,6 +56,7 @@ from everloop.types.learned import (
 )
 from everloop.types.reviewed import (
     Annotation,
+    Doubt,
     Review,
 )
 from everloop.types.turned import (
@@ -90,6 +91,7 @@ __all__ = [
     "Demonstration",
     "Derived",
     "Diff",
+    "Doubt",
     "Drop",
     "DropAudit",
     "Evidence",

@@ -59,6 +59,12 @@ class Drop(Struct, frozen=True, gc=False, kw_only=True):
     score: float | None = None  # how strongly the rule fired, where it has a strength
     matched: str | None = None  # what it matched: the id of its twin, the rival label
     undone: bool = False  # a person took it back: the rule no longer applies to this one
+    back: tuple[str, ...] = ()  # reasons a person took back before there was this one: they don't apply either
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether a person took back anything that left it out."""
+        return self.undone or bool(self.back)
 
 
 class DropAudit(Struct, frozen=True, gc=False, kw_only=True):

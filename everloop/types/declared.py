@@ -25,7 +25,11 @@ class Policy(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=
     review_fresh: int = 40  # of these, at most so many on rows nobody has said anything about
     auto_error: float = 0.05  # largest share of wrong labels among the machine's own, held at `level`; 0 = it has none
     auto_confidence: float = 0.5  # below this its label is never used, whatever is certified; above 1 = never
+    auto_by: str = ""  # of what auto_error holds: "" of all its labels together; "class": of each class by itself;
+    # "slice:channel": of each value of a slice; groups too small for it hold it together
     auto_audit: int = 10  # of its labels, so many a turn are drawn for people, who keep the promise honest
+    auto_notice: int = 0  # turns in which they should hear that its error has doubled: more are drawn for it, up to
+    # half of review_budget; 0: auto_audit and no more
     sources: tuple[Spec, ...] = ()  # who proposes labels beside the loop's own model: "neighbours.v1", "rules.v1", …
     auto_weight: float = 0.5  # weight of such an example beside a person's
     margin: float = 0.02  # a candidate may be worse by at most this much, in the capability's unit

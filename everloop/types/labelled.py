@@ -12,6 +12,7 @@ class SourceAnswer(Struct, frozen=True, gc=False, kw_only=True):
     loop: str
     source: str  # hash of all that decides the answer: name, url, model, prompt, parameters
     interaction: str  # the one that brought the input: whoever it belongs to takes this with them when they are erased
+    turn: int  # the turn that paid for it
     label: str | None = None  # None: it named none of the classes
     classes: str = ""  # hash of the classes it could choose among; an abstention counts among the same alone
     confidence: float = 0.0  # in the source's own coin
@@ -29,7 +30,7 @@ class ProposedClass(Struct, frozen=True, gc=False, kw_only=True):
     words: tuple[str, ...] = ()
     size: int = 0  # rows found alike
     score: float = 0.0  # mean novelty of its rows, 0 to 1
-    interactions: tuple[str, ...] = ()  # some of them, the most typical first
+    interactions: tuple[str, ...] = ()  # those that brought them, the most typical first; the words are made of theirs
     nearest: str | None = None  # the class of the loop it is most like
     state: Literal["open", "accepted", "refused"] = "open"
     label: str | None = None  # the name a person gave it

@@ -54,7 +54,8 @@ _TRAINED_ON = ("openai", "trl", *_PAIRS)  # no column says what is set aside: so
 _CHUNK = 1_000  # rows of a file written at once
 _ROW_GROUP = 50_000  # of Parquet: large enough to be read fast, small enough to be held
 _ASKED = 5_000  # records looked up at once
-_NOT_AGAINST = frozenset({"duplicate", "no_signal", "contradicted"})  # drops that say nothing against an answer
+# Drops that say nothing against an answer.
+_NOT_AGAINST = frozenset({"duplicate", "semantic_duplicate", "no_signal", "contradicted"})
 
 
 class Export(NamedTuple):

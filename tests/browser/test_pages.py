@@ -11,8 +11,8 @@ PATHS = ("/", "/loops/support", "/loops/fresh", "/loops/silent", "/loops/support
 # Every text against what is painted behind it; returns those below WCAG's AA (4.5, or 3 for large text).
 CONTRAST = """() => {
   const probe = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const rgba = c => { probe.clearRect(0, 0, 1, 1); probe.fillStyle = c; probe.fillRect(0, 0, 1, 1);
-    return [...probe.getImageData(0, 0, 1, 1).data]; };
+  const known = {}, rgba = c => known[c] ??= (() => { probe.clearRect(0, 0, 1, 1); probe.fillStyle = c;
+    probe.fillRect(0, 0, 1, 1); return [...probe.getImageData(0, 0, 1, 1).data]; })();
   const light = ([r, g, b]) => { const [x, y, z] = [r, g, b].map(v => { v /= 255;
     return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126*x + 0.7152*y + 0.0722*z; };
   const behind = e => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor);
@@ -41,6 +41,7 @@ SMALL = """() => [...document.querySelectorAll('body *')].filter(e => e.getClien
 
 # The quick suite sees both themes and both widths once; the other two pairs are looked at among the slow ones.
 @pytest.fixture(
+    scope="module",
     params=[
         ("light", 1280),
         ("dark", 360),
@@ -49,7 +50,7 @@ SMALL = """() => [...document.querySelectorAll('body *')].filter(e => e.getClien
     ],
     ids=lambda p: f"{p[0]}-{p[1]}",
 )
-def page(request: pytest.FixtureRequest, chromium: Any, address: str) -> Iterator[Any]:
+def window(request: pytest.FixtureRequest, chromium: Any, address: str) -> Iterator[Any]:
     scheme, width = request.param
     context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, base_url=address)
     opened = context.new_page()
@@ -60,6 +61,13 @@ def page(request: pytest.FixtureRequest, chromium: Any, address: str) -> Iterato
     opened.on("request", lambda r: r.url.startswith(address) or opened.complaints.append(f"asked for {r.url}"))
     yield opened
     context.close()
+
+
+@pytest.fixture
+def page(window: Any) -> Any:
+    """One tab for all: each of its own would cost the browser another process."""
+    window.complaints.clear()
+    return window
 
 
 @pytest.mark.parametrize("path", PATHS)

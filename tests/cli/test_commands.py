@@ -3,10 +3,12 @@
 import csv
 import json
 import re
+import shutil
 import threading
 
 import pytest
 
+from everloop.cli import main
 from everloop.types import Drop, Review
 from everloop.wheel import open as open_wheel
 
@@ -23,10 +25,8 @@ ASKED = {
 ENDS = ["", " please", " today", " as soon as you can", " thanks", ", can you help", " again", " and it is urgent"]
 
 
-@pytest.fixture
-def rows(tmp_path):
-    """past.csv: 96 labelled questions with a channel."""
-    path = tmp_path / "past.csv"
+def written(path):
+    """`path` with 96 labelled questions and a channel."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["input", "label", "context.channel", "note"])
@@ -36,11 +36,26 @@ def rows(tmp_path):
 
 
 @pytest.fixture
-def learned(support, rows):
-    """The loop after an import and a turn; gives `run`."""
-    assert support("log", "support", str(rows)).code == 0
-    assert support("turn", "support").code == 0
-    return support
+def rows(tmp_path):
+    return written(tmp_path / "past.csv")
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A home with the loop of `support` after an import and a turn."""
+    folder = tmp_path_factory.mktemp("once")
+    home = ["--home", str(folder / "home")]
+    assert main(["init", "support", "--labels", "card_arrival,card_lost,top_up", *home]) == 0
+    assert main(["log", "support", str(written(folder / "past.csv")), *home]) == 0
+    assert main(["turn", "support", *home]) == 0
+    return folder / "home"
+
+
+@pytest.fixture
+def learned(run, once, home):
+    """`run`, in a copy of that home."""
+    shutil.copytree(once, home)
+    return run
 
 
 def test_init_says_what_was_declared_and_what_to_do_next(run, home):
@@ -131,7 +146,7 @@ def test_a_turn_beside_a_worker_that_is_at_it(learned, home, tmp_path):
 
     def work():
         with open_wheel(home) as wheel:
-            while not stop.is_set():
+            while not stop.wait(0.001):
                 wheel.get("support").advance()
 
     worker = threading.Thread(target=work)

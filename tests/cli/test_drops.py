@@ -37,7 +37,8 @@ def test_from_the_reasons_to_an_audit_to_the_way_back(turned):
     assert "nothing to take back" in turned("drops", "support", "undo", "boilerplate").out
     assert turned("drops", "support", "undo", "boilerplate", "--all", "--json").document[0]["undone"]
     rows = {row["reason"]: row for row in turned("drops", "support", "--json").document}
-    assert (rows["boilerplate"]["n"], rows["boilerplate"]["right"], rows["boilerplate"]["undone"]) == (5, 1, 4)
+    assert (rows["boilerplate"]["n"], rows["boilerplate"]["right"], rows["boilerplate"]["undone"]) == (5, 1, 5)
+    assert "taken back: 1, all of duplicate" in turned("drops", "support", "undo", "duplicate", "--every").out
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,8 @@ def test_from_the_reasons_to_an_audit_to_the_way_back(turned):
         (["a", "b"], "one reason"),
         (["boilerplate", "--right", "x"], "--right and --wrong answer an audit"),
         (["audit", "boilerplate", "--right", "x"], "no drop 'x' was drawn"),
+        (["undo", "boilerplate", "--every", "--all"], "--every takes back all of a reason"),
+        (["undo", "no_signal", "--every"], "only mended"),
         (["--sample", "0"], "--sample: 1 to 1,000"),
     ],
 )

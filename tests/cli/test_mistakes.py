@@ -34,6 +34,7 @@ def everything(home):
         (["init", "support", "--policy", "margn=0.1"], "did you mean margin?"),
         (["init", "support", "--policy", "margin"], "write it as KEY=VALUE"),
         (["init", "support", "--policy", "margin=lots"], "--policy margin=lots: expected"),
+        (["init", "support", "--policy", 'sources=[{"name":'], "--policy sources="),
         (["up", "--host", "0.0.0.0"], "so make a key first (everloop keys create --role admin) or use 127.0.0.1"),
         (["up", "--host", "example.com"], "use 127.0.0.1"),
         (["up", "--port", "70000"], "must be 1 to 65535"),
@@ -56,6 +57,8 @@ def test_a_folder_that_is_not_there_is_not_made(run, home):
 def test_a_loop_that_cannot_be_is_not_declared(run):
     assert "use lower-case letters" in run("init", "Support!").mistake
     assert "margin=7.0" in run("init", "support", "--policy", "margin=7").mistake
+    for name, says in (("oracle.v1", "no source called 'oracle.v1'; there"), ("bigger_model.v1", "field `url`; it")):
+        assert says in run("init", "support", "--policy", f'sources=[{{"name": "{name}"}}]').mistake
     assert run("status", "--json").document == []
 
 

@@ -1,8 +1,5 @@
 """A real server on loopback, and a server made of a dictionary for what needs no network."""
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-import uvicorn
 
 import everloop
 from everloop.client.transport import Reply, Unreachable
 from everloop.server import create_app
 from everloop.settings import Settings
 from everloop.wheel import Wheel
+from tests.listening import listening
 
 
 class Dictionary:
@@ -72,23 +69,10 @@ class Running:
 
 @contextmanager
 def serving(home: Path) -> Iterator[Running]:
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(64)
     with everloop.open(settings=Settings(home=str(home))) as wheel:
         wheel.loop("desk")
-        app = create_app(wheel, worker=False)
-        server = uvicorn.Server(uvicorn.Config(app, http="httptools", ws="none", log_level="critical"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.005)
-        try:
-            yield Running(wheel, f"http://127.0.0.1:{listening.getsockname()[1]}")
-        finally:
-            server.should_exit = True
-            thread.join(10)
-            listening.close()
+        with listening(create_app(wheel, worker=False)) as port:
+            yield Running(wheel, f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from everloop.types import (
     Rating,
     Release,
     Review,
+    SourceAnswer,
     Spec,
     Thumb,
     Turn,
@@ -454,11 +455,12 @@ def test_erasure_takes_the_subject_and_what_hangs_on_it(store: Store) -> None:
         *(Placement(id="p", loop=loop, interaction=of, group="p", split="train", turn=1)
           for loop, of in (("support", "i1"), ("other", "i2"))),
     )  # fmt: skip
+    put(*(SourceAnswer(id=f"support:s:{n}", loop="support", source="s", interaction=f"i{n}", turn=1) for n in (1, 2)))
     erased = store.records.erase("u1")
     assert erased.interactions == ("i1",)
     assert erased.rows == {
         "interaction": 1, "feedback": 2, "held": 1, "drop": 1, "drop_audit": 1, "review": 1, "annotation": 1,
-        "placement": 1, "derived": 0, "blob": 0, "example": 0,
+        "placement": 1, "source_answer": 1, "proposed_class": 0, "derived": 0, "blob": 0, "example": 0,
     }  # fmt: skip
     assert (erased.versions, erased.models) == ((), ())
     assert [r.id for r in store.records.find(Interaction)] == ["i2", "i3"]

@@ -1,10 +1,13 @@
 """Is this rule right? Random samples of drops, what people found, and the interval."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+from msgspec import structs
 
 import everloop
-from everloop.curate import drop_audits
+from everloop.curate import drop_audits, reasons
 from everloop.errors import Conflict, InvalidInput, NotFound
 from everloop.types import Drop, DropAudit, Interaction
 
@@ -83,6 +86,41 @@ def test_examples_are_any_of_them_and_show_what_they_matched(records):
         for drop in drop_audits.examples(records, "desk", "length", 5, rng(seed)):
             counts[int(drop.id[1:])] += 1
     assert 10 < counts.min() <= counts.max() < 60  # 30 each on average
+
+
+@pytest.mark.parametrize(("whole", "tries"), [(0, 400), (0, 3)], ids=["by position", "in one pass"])
+def test_many_are_not_all_read_and_yet_each_is_as_likely(records, monkeypatch, whole, tries):
+    monkeypatch.setattr(drop_audits, "_READ_WHOLE", whole)
+    monkeypatch.setattr(drop_audits, "_TRIES", tries)
+    records.replace(*(structs.replace(records.get(Drop, f"i{n:03}"), undone=True) for n in range(10)))
+    counts = np.zeros(50)
+    for seed in range(80):
+        drawn = drop_audits.draw(records, "desk", "length", 5, rng(seed))
+        assert len({a.interaction for a in drawn}) == 5
+        counts[[int(a.interaction[1:]) for a in drawn]] += 1
+        records.delete(DropAudit, [a.id for a in drawn])
+    assert counts[:10].sum() == 0  # taken back
+    assert 0 < counts[10:].min() <= counts[10:].max() < 25  # 10 each on average
+    assert len(drop_audits.draw(records, "desk", "length", 1_000, rng())) == 40
+    assert len(drop_audits.draw(records, "desk", "length", 1_000, rng())) == 40
+
+
+def test_two_who_draw_at_once_get_one_sample(records):
+    with ThreadPoolExecutor(4) as threads:
+        drawn = list(threads.map(lambda seed: drop_audits.draw(records, "desk", "length", 10, rng(seed)), range(4)))
+    assert len({tuple(sorted(a.id for a in one)) for one in drawn}) == 1
+
+
+def test_all_of_a_reason_is_taken_back(records, monkeypatch):
+    monkeypatch.setattr(reasons, "_AT_ONCE", 7)
+    assert reasons.take_back(records, "desk", "length") == 50
+    assert reasons.take_back(records, "desk", "length") == 0
+    (length, _) = sorted(drop_audits.standings(records, "desk"), key=lambda one: one.reason)
+    assert (length.reason, length.drops, length.undone) == ("length", 0, 50)
+    for kept, why in (("no_consent", "own choice"), ("sealed", "honest"), ("no_signal", "mended")):
+        with pytest.raises(InvalidInput, match=why):
+            reasons.take_back(records, "desk", kept)
+    assert records.get(Drop, "i055").undone is False
 
 
 def test_an_erasure_reaches_the_audits(records):

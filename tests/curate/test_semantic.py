@@ -40,8 +40,8 @@ def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     vectors = np.repeat(rng.normal(size=(60, 8)), 5, axis=0)[rng.permutation(300)] + rng.normal(0, 0.05, (300, 8))
     whole = semantic.groups(vectors, 0.95)
-    monkeypatch.setattr(semantic, "_ROWS", 7)
-    monkeypatch.setattr(semantic, "_KEPT", 5)
+    monkeypatch.setattr(semantic, "AT_ONCE", 7)
+    monkeypatch.setattr(semantic, "BESIDE", 5)
     assert (semantic.groups(vectors, 0.95) == whole).all()
     assert 0 < (whole == np.arange(300)).sum() < 300
 
@@ -117,3 +117,41 @@ def test_shapes_that_do_not_fit_are_refused():
         semantic.groups(np.full((2, 2), np.nan), 0.9)
     with pytest.raises(ValueError, match="between"):
         semantic.calibrate(np.ones((2, 2)), np.zeros(2), max_different=0)
+
+
+def test_repeats_of_known_rows_are_those_of_groups_with_the_known_rows_first(monkeypatch):
+    rng = np.random.default_rng(6)
+    vectors = np.repeat(rng.normal(size=(40, 8)), 5, axis=0)[rng.permutation(200)] + rng.normal(0, 0.05, (200, 8))
+    known, new = vectors[:50], vectors[50:]
+    kept = known[semantic.groups(known, 0.95) == np.arange(50)]
+    whole = semantic.groups(np.concatenate([kept, new]), 0.95)
+    found = semantic.repeats(kept, new, 0.95)
+    assert (found.of == whole[len(kept) :]).all()
+    gone = found.of != len(kept) + np.arange(150)
+    assert gone.any()
+    assert (found.cosine[gone] >= 0.95 - 1e-5).all()
+    assert (found.cosine[~gone] == 1).all()
+    monkeypatch.setattr(semantic, "AT_ONCE", 7)
+    monkeypatch.setattr(semantic, "BESIDE", 5)
+    assert (semantic.repeats(kept, new, 0.95).of == found.of).all()
+    staying = np.ones(150, bool)
+    assert (semantic.repeats(kept, new, 0.95, staying).of == len(kept) + np.arange(150)).all()
+    with pytest.raises(ValueError, match="stay"):
+        semantic.repeats(kept, new, 0.95, staying[:3])
+    with pytest.raises(ValueError, match="compared"):
+        semantic.repeats(kept[:, :4], new, 0.95)
+
+
+def test_what_was_tried_is_what_the_threshold_does():
+    rng = np.random.default_rng(7)
+    vectors = np.repeat(rng.normal(size=(90, 6)), 4, axis=0)[rng.permutation(360)] + rng.normal(0, 0.3, (360, 6))
+    labels = rng.integers(0, 3, 360)
+    for one in semantic.calibrate(vectors, labels, grid=(0.99, 0.9, 0.8)).tried:
+        assert one == semantic.differing(vectors, labels, one.threshold)
+
+
+def test_it_says_how_many_labelled_rows_it_would_take():
+    few = semantic.calibrate(*planted(np.random.default_rng(3), 0, topics=100))
+    assert few.more == 200 * 366 // 100
+    assert semantic.calibrate(*planted(np.random.default_rng(3), 50, topics=100)).more is None
+    assert semantic.calibrate(*planted(np.random.default_rng(1), 3)).more is None  # it is certified

@@ -325,7 +325,7 @@ def check_what_the_real_one_wrote(real: SimpleNamespace, what: str, data: st.Dat
 
 
 WRITTEN = given(data=st.data())
-test_what_the_real_one_wrote = KINDS(QUICK(WRITTEN(check_what_the_real_one_wrote)))
+test_what_the_real_one_wrote = KINDS(settings(QUICK, max_examples=25)(WRITTEN(check_what_the_real_one_wrote)))
 test_what_the_real_one_wrote_for_long = pytest.mark.slow(
     KINDS(settings(LONG, max_examples=300)(WRITTEN(check_what_the_real_one_wrote)))
 )

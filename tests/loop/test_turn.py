@@ -1,5 +1,6 @@
 """The wheel turns: from the first correction to a better model, interrupted anywhere, by whomever."""
 
+import shutil
 import threading
 import time
 
@@ -29,6 +30,21 @@ def started(wheel, n=60, **policy):
     return loop
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A folder where `started` has been called."""
+    home = tmp_path_factory.mktemp("once") / "home"
+    with everloop.open(home) as wheel:
+        started(wheel)
+    return home
+
+
+@pytest.fixture
+def learned(once, tmp_path):
+    """Asked for before `wheel`, which then opens a copy of that folder."""
+    shutil.copytree(once, tmp_path / "home")
+
+
 def test_a_loop_that_has_learned_nothing_abstains_and_says_so(wheel):
     loop = wheel.loop("support")
     answer = loop.predict("where is my card")
@@ -39,8 +55,8 @@ def test_a_loop_that_has_learned_nothing_abstains_and_says_so(wheel):
     assert "needs labels of at least two classes" in report.report()
 
 
-def test_the_first_labels_make_a_model_that_answers(wheel):
-    loop = started(wheel)
+def test_the_first_labels_make_a_model_that_answers(learned, wheel):
+    loop = wheel.get("support")
     assert loop.report().verdict.outcome == "pass"
     answer = loop.predict("please the refund and the merchant")
     assert answer.output == "refund"
@@ -49,8 +65,8 @@ def test_the_first_labels_make_a_model_that_answers(wheel):
     assert wheel.interaction(answer.id) == answer
 
 
-def test_a_model_is_rebuilt_bit_for_bit_from_its_spec_and_dataset_version(wheel, capsys):
-    loop = started(wheel)
+def test_a_model_is_rebuilt_bit_for_bit_from_its_spec_and_dataset_version(learned, wheel, capsys):
+    loop = wheel.get("support")
     model = loop.models()[-1]
     assert rebuild(wheel.store, model) == wheel.store.blobs.get(model.blob)
     home = ["--home", wheel.settings.home]
@@ -63,8 +79,8 @@ def test_a_model_is_rebuilt_bit_for_bit_from_its_spec_and_dataset_version(wheel,
     assert main(["models", "support", "--rebuild", first.id, *home]) == 2
 
 
-def test_a_correction_reaches_the_next_model(wheel):
-    loop = started(wheel)
+def test_a_correction_reaches_the_next_model(learned, wheel):
+    loop = wheel.get("support")
     for i, (text, _) in enumerate(questions(40, seed=1)):
         loop.predict(f"zebra stripes {text}", id=f"z{i}")
         loop.feedback(f"z{i}", correction="zoo")
@@ -96,8 +112,8 @@ def test_golden_rows_are_asked_for_and_never_trained_on(wheel):
     assert all(jaccard(grams(a.input), grams(b.input)) < 0.7 for a in train for b in golden)
 
 
-def test_a_twin_of_a_golden_row_cannot_be_put_into_training(wheel):
-    loop = started(wheel)
+def test_a_twin_of_a_golden_row_cannot_be_put_into_training(learned, wheel):
+    loop = wheel.get("support")
     golden = "my plastic card went missing in the post last week"
     loop.log(golden, id="gold", label="card", split="golden")
     loop.turn()
@@ -111,8 +127,8 @@ def test_a_twin_of_a_golden_row_cannot_be_put_into_training(wheel):
         loop.undo("twin")
 
 
-def test_a_placed_twin_is_stopped_by_the_last_guard(wheel):
-    loop = started(wheel)
+def test_a_placed_twin_is_stopped_by_the_last_guard(learned, wheel):
+    loop = wheel.get("support")
     golden, twin = "my plastic card went missing in the post", "my plastic card went missing in the post!"
     for text, split in ((golden, "golden"), (twin, "train")):  # somebody wrote places past curation
         place = Placement(id=fingerprint(text), loop="support", interaction=split, group=split, split=split, turn=0)
@@ -132,33 +148,39 @@ def test_a_sealed_row_is_never_learned_from(wheel):
     assert questions(60)[0][0] not in [e.input for e in wheel.store.datasets.examples(report.dataset)]
 
 
+def _came_to(home, stop_before=None):
+    """What a turn gives that another process goes on with, from `stop_before` or from the start."""
+    with everloop.open(home) as wheel:
+        loop = wheel.loop("support", policy=LABELLED_FIRST)
+        loop.log_many({"id": f"q{i}", "input": t, "label": c} for i, (t, c) in enumerate(questions(60)))
+        if stop_before:
+            loop.advance("hand")
+            while next(s for s in STEPS if s not in {d.name for d in _open(loop).steps}) != stop_before:
+                loop.advance()
+    with everloop.open(home) as wheel:
+        loop = wheel.get("support")
+        report = loop.turn()
+        verdict = report.verdict
+        return report.dataset_hash, loop.models()[-1].blob, (verdict.outcome, verdict.estimate, verdict.n)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return _came_to(tmp_path_factory.mktemp("uninterrupted"))
+
+
 @pytest.mark.parametrize("stop_before", STEPS)
-def test_a_turn_goes_on_in_another_process_from_any_step(tmp_path, stop_before):
+def test_a_turn_goes_on_in_another_process_from_any_step(tmp_path, uninterrupted, stop_before):
     """The same rows give the same dataset, model bytes and verdict, wherever the first worker stopped."""
-
-    def result(home, interrupted):
-        with everloop.open(home) as wheel:
-            loop = wheel.loop("support", policy=LABELLED_FIRST)
-            loop.log_many({"id": f"q{i}", "input": t, "label": c} for i, (t, c) in enumerate(questions(60)))
-            if interrupted:
-                loop.advance("hand")
-                while next(s for s in STEPS if s not in {d.name for d in _open(loop).steps}) != stop_before:
-                    loop.advance()
-        with everloop.open(home) as wheel:
-            loop = wheel.get("support")
-            report = loop.turn()
-            verdict = report.verdict
-            return report.dataset_hash, loop.models()[-1].blob, (verdict.outcome, verdict.estimate, verdict.n)
-
-    assert result(tmp_path / "a", interrupted=True) == result(tmp_path / "b", interrupted=False)
+    assert _came_to(tmp_path, stop_before) == uninterrupted
 
 
 def _open(loop):
     return loop.records.find(Turn, loop.name, state="open")[0]
 
 
-def test_only_one_worker_turns_a_loop_and_a_late_one_is_fenced_off(wheel):
-    loop = started(wheel)
+def test_only_one_worker_turns_a_loop_and_a_late_one_is_fenced_off(learned, wheel):
+    loop = wheel.get("support")
     other = Workbench(wheel.store, "other", lease_seconds=30)
     lease = wheel.store.records.lease("turn:support", "other", 30)
     assert loop.advance() is None
@@ -183,15 +205,15 @@ def test_enough_feedback_starts_a_turn_by_itself_and_little_does_not(wheel):
     assert _open(loop).trigger == "feedback"
 
 
-def test_a_turn_without_news_makes_no_candidate(wheel):
-    loop = started(wheel)
+def test_a_turn_without_news_makes_no_candidate(learned, wheel):
+    loop = wheel.get("support")
     report = loop.turn()
     assert (report.candidates, report.verdict) == (0, None)
     assert "nothing new" in report.report()
 
 
-def test_what_arrives_during_a_turn_waits_for_the_next(wheel):
-    loop = started(wheel)
+def test_what_arrives_during_a_turn_waits_for_the_next(learned, wheel):
+    loop = wheel.get("support")
     loop.log("a new question about the envelope", id="early", label="card")
     loop.advance("hand")
     loop.log("another new one about the merchant", id="late", label="refund")
@@ -199,8 +221,8 @@ def test_what_arrives_during_a_turn_waits_for_the_next(wheel):
     assert (first.interactions, loop.turn().interactions) == (1, 1)
 
 
-def test_the_live_model_is_swapped_between_requests(wheel):
-    loop = started(wheel)
+def test_the_live_model_is_swapped_between_requests(learned, wheel):
+    loop = wheel.get("support")
     models, failures, stop = set(), [], threading.Event()
 
     def ask():
@@ -244,8 +266,8 @@ def test_rollback_says_why_it_cannot(wheel):
         loop.rollback("nonsense")
 
 
-def test_undo_brings_a_dropped_row_back(wheel):
-    loop = started(wheel)
+def test_undo_brings_a_dropped_row_back(learned, wheel):
+    loop = wheel.get("support")
     loop.predict("about the envelope or the merchant", id="both")
     loop.feedback("both", correction="card", subject="ann")
     loop.feedback("both", correction="refund", subject="bob")
@@ -256,8 +278,29 @@ def test_undo_brings_a_dropped_row_back(wheel):
     assert loop.records.get(Drop, "both").undone
 
 
-def test_forgetting_a_person_names_the_models_that_learned_from_them(wheel):
+def test_what_was_taken_back_stays_so_whatever_else_leaves_it_out(wheel):
     loop = started(wheel)
+    loop.log("I am out of the office until Monday", id="away")
+
+    def left_out():
+        drop = loop.records.get(Drop, "away")
+        return drop.reason, drop.undone
+
+    loop.turn()
+    assert left_out() == ("boilerplate", False)
+    loop.undo("away")
+    for _ in range(3):
+        loop.turn()
+        assert left_out() == ("no_signal", False)
+    loop.feedback("away", correction="card")
+    for _ in range(2):
+        loop.turn()
+        assert left_out() == ("boilerplate", True)
+        assert "away" in str(wheel.store.datasets.examples(loop.report().dataset))
+
+
+def test_forgetting_a_person_names_the_models_that_learned_from_them(learned, wheel):
+    loop = wheel.get("support")
     loop.predict("the secret of my plastic card", id="s", subject="u42")
     loop.feedback("s", correction="card", subject="u42")
     report = loop.turn()
@@ -301,8 +344,8 @@ def test_check_says_what_is_shown_and_what_is_not(wheel):
     assert "handoff_rate" in check.sentence
 
 
-def test_verdicts_are_kept_with_what_they_rest_on(wheel):
-    loop = started(wheel)
+def test_verdicts_are_kept_with_what_they_rest_on(learned, wheel):
+    loop = wheel.get("support")
     (verdict,) = loop.records.find(Verdict, "support")
     assert verdict.champion is None
     assert verdict.low <= verdict.estimate <= verdict.high
@@ -350,8 +393,8 @@ def test_unknown_loops_interactions_and_labels(wheel):
         wheel.loop("Bad Name")
 
 
-def test_threads_that_turn_at_once_share_one_turn(wheel):
-    loop = started(wheel)
+def test_threads_that_turn_at_once_share_one_turn(learned, wheel):
+    loop = wheel.get("support")
     for i, (text, topic) in enumerate(questions(30, seed=3)):
         loop.log(f"giraffe {text}", label=topic, id=f"g{i}")
     gate, reports = threading.Barrier(3), []
@@ -403,8 +446,8 @@ def _until(loop, step):
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_what_is_remembered_of_a_turn_forgets_who_is_erased(wheel, asked):
-    loop = started(wheel)
+def test_what_is_remembered_of_a_turn_forgets_who_is_erased(learned, wheel, asked):
+    loop = wheel.get("support")
     loop.predict("zebra stripes on my card", id="z", subject="ann" if asked else None)
     loop.feedback("z", correction="zoo", subject="ann")
     _until(loop, "label")
@@ -415,8 +458,8 @@ def test_what_is_remembered_of_a_turn_forgets_who_is_erased(wheel, asked):
     assert all(e.target != "zoo" for e in wheel.store.datasets.examples(report.dataset))
 
 
-def test_a_person_erased_while_a_model_learns_from_them_is_not_in_it(wheel, monkeypatch):
-    loop = started(wheel)
+def test_a_person_erased_while_a_model_learns_from_them_is_not_in_it(learned, wheel, monkeypatch):
+    loop = wheel.get("support")
     loop.log("zebra stripes on my card", label="zoo", id="z", subject="ann")
     _until(loop, "dataset")
     fit, fitted = train.fitted, []
@@ -434,8 +477,8 @@ def test_a_person_erased_while_a_model_learns_from_them_is_not_in_it(wheel, monk
     assert "zoo" not in loop.models()[-1].classes
 
 
-def test_after_a_rollback_the_status_shows_the_accuracy_of_the_model_that_is_live(wheel):
-    loop = started(wheel)
+def test_after_a_rollback_the_status_shows_the_accuracy_of_the_model_that_is_live(learned, wheel):
+    loop = wheel.get("support")
     first = loop.status()
     for i, (text, _) in enumerate(questions(40, seed=1)):
         loop.log(f"zebra stripes {text}", label="zoo", id=f"z{i}", split="golden" if i % 2 else "train")
@@ -449,8 +492,8 @@ def test_after_a_rollback_the_status_shows_the_accuracy_of_the_model_that_is_liv
     assert status.accuracy != report.verdict.candidate_score
 
 
-def test_a_label_outside_the_closed_set_that_came_too_early_to_be_refused_teaches_nothing(wheel):
-    loop = started(wheel)
+def test_a_label_outside_the_closed_set_that_came_too_early_to_be_refused_teaches_nothing(learned, wheel):
+    loop = wheel.get("support")
     wheel.loop("support", labels=["card", "refund", "limit"])
     wheel.feedback([Correction(id="c", interaction="early", at=1, value="zoo")]).result()  # as the gateway takes it
     loop.predict("zebra stripes on my card", id="early")
@@ -486,8 +529,10 @@ def test_a_slip_in_a_program_is_one_line_that_says_what_to_write(wheel, misuse, 
         misuse(wheel.loop("support"))
 
 
-def test_a_wheel_that_is_closed_in_the_middle_of_a_step_leaves_the_turn_to_the_next_at_once(wheel, monkeypatch):
-    loop = started(wheel)
+def test_a_wheel_that_is_closed_in_the_middle_of_a_step_leaves_the_turn_to_the_next_at_once(
+    learned, wheel, monkeypatch
+):
+    loop = wheel.get("support")
     loop.log("zebra stripes", label="zoo")
     _until(loop, "dataset")
     fit, learning, closed, ended = train.fitted, threading.Event(), threading.Event(), []

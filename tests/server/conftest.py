@@ -1,22 +1,19 @@
 """A server on a real port over a real wheel, and a loop that has turned twice."""
 
 import random
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 import everloop
 from everloop.server import create_app
 from everloop.settings import Settings
 from everloop.wheel import Wheel
+from tests.listening import listening
 
 HOSTILE = "<script>alert('x')</script>\"'&"
 TOPICS = {
@@ -32,23 +29,10 @@ PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 @contextmanager
 def served(wheel: Wheel, *, worker: bool = False) -> Iterator[httpx.Client]:
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(64)
-    app = create_app(wheel, worker=worker)
-    server = uvicorn.Server(uvicorn.Config(app, http="httptools", ws="none", log_level="critical"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
+    with listening(create_app(wheel, worker=worker)) as port:
+        address = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=address, timeout=30, trust_env=False, verify=PLAIN) as client:
             yield client
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
 
 
 def questions(count: int, seed: int) -> list[tuple[str, str]]:

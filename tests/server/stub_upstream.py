@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-import socket
-import threading
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import uvicorn
+from tests.listening import listening
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17, "prompt_tokens_details": {"cached_tokens": 4}}
 
@@ -146,21 +143,6 @@ def echo() -> Act:
 @contextmanager
 def running() -> Iterator[Stub]:
     stub = Stub()
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(256)
-    server = uvicorn.Server(
-        uvicorn.Config(stub.app, http="httptools", ws="none", log_level="critical", lifespan="off", interface="asgi3",
-                       timeout_graceful_shutdown=1)
-    )  # fmt: skip
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    stub.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-    try:
+    with listening(stub.app, lifespan="off", interface="asgi3", timeout_graceful_shutdown=1) as port:
+        stub.url = f"http://127.0.0.1:{port}/v1"
         yield stub
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()

@@ -8,7 +8,7 @@ import httpx
 
 import everloop
 from everloop.settings import Settings
-from everloop.types import Audit, Preference
+from everloop.types import Audit, Preference, SourceAnswer
 from everloop.wheel import Wheel
 
 from .conftest import served
@@ -78,6 +78,9 @@ def test_nothing_is_left(tmp_path: Path) -> None:
             for name in ("shop", "desk"):
                 wheel.get(name).tend()
             http.put(f"/v1/subjects/{PERSON}/consent", json={"share": False})
+            wheel.store.records.put(SourceAnswer(
+                id=f"shop:s:{own}", loop="shop", source="s", interaction=own, turn=1, label=THEIRS
+            ))  # fmt: skip
             assert left(tmp_path, THEIRS), "it was there"
             assert left(tmp_path, PERSON) == set(), "and who it is of never was"
             erased = http.delete(f"/v1/subjects/{PERSON}").json()

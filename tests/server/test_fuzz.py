@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-import requests
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +12,6 @@ from everloop.keys import create
 from everloop.wheel import Wheel
 from tests.server.conftest import HOSTILE, served
 from tests.server.stub_upstream import running
-
-schemathesis = pytest.importorskip("schemathesis")
-rules = pytest.importorskip("schemathesis.specs.openapi.checks")
-CHECKS = [rules.status_code_conformance, rules.content_type_conformance, rules.response_schema_conformance,
-          rules.response_headers_conformance]  # fmt: skip
 
 HANG = 20  # seconds of silence that no request may take
 ROLES = ("admin", "developer", "reviewer", "client", "publishable")
@@ -104,6 +98,7 @@ def bearer(ground: Ground, role: str | None) -> dict[str, str]:
 
 def operations(ground: Ground) -> list[Any]:
     """Of the server's own description; most of what it asks for by id is there."""
+    schemathesis = pytest.importorskip("schemathesis")
     schema = schemathesis.openapi.from_url(f"{ground.address}/openapi.json", headers=bearer(ground, "admin"))
 
     @schema.hook
@@ -120,6 +115,11 @@ def operations(ground: Ground) -> list[Any]:
 
 def fuzzed(ground: Ground, roles: Sequence[str | None], examples: int) -> None:
     """Each operation as the document has it and as it has not, by a caller of each role."""
+    # Imported here, for every worker of the quick tests collects this file too.
+    schemathesis, requests = pytest.importorskip("schemathesis"), pytest.importorskip("requests")
+    rules = pytest.importorskip("schemathesis.specs.openapi.checks")
+    checks = [rules.status_code_conformance, rules.content_type_conformance, rules.response_schema_conformance,
+              rules.response_headers_conformance]  # fmt: skip
     session = requests.Session()
     session.trust_env = False
     wrong: list[str] = []
@@ -133,7 +133,7 @@ def fuzzed(ground: Ground, roles: Sequence[str | None], examples: int) -> None:
                 answer = case.call(base_url=ground.address, session=session, timeout=HANG, allow_redirects=False,
                                    headers=bearer(ground, role))  # fmt: skip
                 refused_rightly(answer, case.path)
-                case.validate_response(answer, checks=CHECKS)
+                case.validate_response(answer, checks=checks)
                 for secret in ground.keys.values():
                     assert secret.encode() not in answer.content
 

@@ -5,14 +5,11 @@ import gzip
 import json
 import random
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +17,7 @@ import everloop
 from everloop.server import create_app
 from everloop.server.connections import HEADER_BYTES, Connections
 from everloop.wheel import Wheel
+from tests.listening import listening
 from tests.server.conftest import HOSTILE
 from tests.server.stub_upstream import running
 
@@ -43,23 +41,8 @@ def post(path: str, body: bytes, *more: str) -> bytes:
 @contextlib.contextmanager
 def really_served(wheel: Wheel) -> Iterator[int]:
     """As `everloop up` serves it: with the connections that look after themselves. Gives the port."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(64)
-    config = uvicorn.Config(
-        create_app(wheel, worker=False), http=Connections(500).protocol, ws="none", log_level="critical"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
+    with listening(create_app(wheel, worker=False), http=Connections(500).protocol) as port:
+        yield port
 
 
 @pytest.fixture

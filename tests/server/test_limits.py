@@ -2,37 +2,24 @@
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 
 from everloop import keys
 from everloop.server import connections, create_app
 from everloop.server.connections import HEADER_BYTES, Connections, room
 from everloop.wheel import Wheel
+from tests.listening import listening
 
 
 @contextlib.contextmanager
 def guarded(wheel: Wheel, most: int = 50) -> Iterator[tuple[Connections, Callable[[], socket.socket]]]:
     """A server with its own connections, and what opens one to it."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(256)
     watched = Connections(most)
-    app = create_app(wheel, worker=False)
-    server = uvicorn.Server(uvicorn.Config(app, http=watched.protocol, ws="none", log_level="critical"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    with contextlib.ExitStack() as stack:
-        yield watched, lambda: stack.enter_context(socket.create_connection(listening.getsockname(), timeout=10))
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
+    with listening(create_app(wheel, worker=False), http=watched.protocol) as port, contextlib.ExitStack() as stack:
+        yield watched, lambda: stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
 
 
 def ask(one: socket.socket, path: str = "/healthz", more: str = "") -> int:

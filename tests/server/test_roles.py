@@ -64,11 +64,17 @@ dr.. path  GET /v1/loops/{name}/drops/audits
 dr.. path* POST /v1/loops/{name}/drops/audits
 dr.. path* POST /v1/loops/{name}/drops/audits/{id}
 d... path* POST /v1/loops/{name}/drops/{id}/undo
+d... path* POST /v1/loops/{name}/drops/undo
 dr.. path  GET /v1/loops/{name}/reviews
+dr.. path  GET /v1/loops/{name}/annotators
 dr.. own*  POST /v1/reviews/{id}
 dr.. path  GET /v1/loops/{name}/slices
 d... path* POST /v1/loops/{name}/slices
 d... path* DELETE /v1/loops/{name}/slices/{id}
+dr.. path  GET /v1/loops/{name}/classes
+dr.. path  GET /v1/loops/{name}/classes/{id}
+d... path* POST /v1/loops/{name}/classes/{id}/accept
+d... path* POST /v1/loops/{name}/classes/{id}/refuse
 dr.. path  GET /v1/loops/{name}/signals
 dr.. path  GET /v1/loops/{name}/signals/{signal}
 dr.. path  GET /v1/loops/{name}/models
@@ -99,6 +105,10 @@ dr.. path  GET /loops/{name}/turns/{n}
 dr.. path  GET /loops/{name}/interactions
 dr.. path  GET /loops/{name}/slices
 d... path* POST /loops/{name}/slices
+dr.. path  GET /loops/{name}/drops
+dr.. path* POST /loops/{name}/drops
+dr.. path  GET /loops/{name}/classes
+d... path* POST /loops/{name}/classes
 dr.. path  GET /loops/{name}/signals
 dr.. own   GET /interactions/{id}
 """

@@ -17,6 +17,7 @@ from everloop.stats.aggregation import (
     resistant,
     rings,
     select,
+    stacked,
     trust,
     with_model,
 )
@@ -310,3 +311,24 @@ def test_trust_follows_gold_and_is_shrunk():
         trust(workers, items, labels, 3, truth[:3])
     with pytest.raises(ValueError, match="peers"):
         trust(workers, items, labels, 3, peers=2)
+
+
+def test_stacking_weighs_each_way_by_what_it_held_of_gold():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 300)
+    good, bad = np.eye(3)[truth] * 0.7 + 0.1, np.eye(3)[(truth + 1) % 3] * 0.7 + 0.1
+    ways = {"bad": majority([0] * 300, np.arange(300), truth, 3)._replace(probabilities=bad, labels=bad.argmax(1)),
+            "good": majority([0] * 300, np.arange(300), truth, 3)._replace(probabilities=good)}  # fmt: skip
+    found = stacked(ways, np.where(np.arange(300) < 40, truth, -1))
+    assert found.gold == 40
+    assert found.weights["good"] > 0.9
+    assert (found.labels == truth).all()
+    assert np.allclose(found.probabilities.sum(axis=1), 1)
+    even = stacked(ways, np.full(300, -1))
+    assert even.weights == {"bad": 0.5, "good": 0.5}
+    assert (even.labels == bad.argmax(1)).all()  # a draw: the first way's
+    for gold in (np.full(299, -1), np.full(300, 3), np.full(300, 0.5)):
+        with pytest.raises(ValueError, match="gold"):
+            stacked(ways, gold)
+    with pytest.raises(ValueError, match="nothing"):
+        stacked({}, [0])

@@ -20,6 +20,7 @@ from everloop.types import (
     Placement,
     Release,
     Review,
+    SourceAnswer,
     Thumb,
     Turn,
     Verdict,
@@ -35,9 +36,11 @@ LOOKUPS: list[tuple[type[Struct], dict[str, Any]]] = [
     (FeedbackFields, {"interaction": ["i", "j"]}), (FeedbackFields, {"subject": "u"}), (Review, {"state": "open"}),
     (Review, {"turn": 1}), (Review, {"interaction": "i", "state": "open"}), (Annotation, {"review": "r"}),
     (Annotation, {"interaction": "i"}), (Drop, {"turn": 1}), (Drop, {"turn": 1, "reason": "x"}),
-    (Drop, {"reason": "x"}),
+    (Drop, {"reason": "x"}), (Drop, {"undone": True}), (Drop, {"taken_back": True}),
     (Model, {"turn": 1}), (Verdict, {"candidate": "m"}), (Verdict, {"turn": 1}), (Release, {}), (Turn, {"number": 1}),
     (Turn, {"state": "open"}), (Placement, {"group": "g"}), (Placement, {"id": ["a"]}),
+    (SourceAnswer, {"source": "s"}), (SourceAnswer, {"source": "s", "turn": 1}), (SourceAnswer, {"interaction": "i"}),
+    (SourceAnswer, {"id": ["a"]}),
 ]  # fmt: skip
 
 

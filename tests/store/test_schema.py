@@ -66,6 +66,19 @@ def test_a_migration_that_fails_leaves_the_schema_before_it(tmp_path: Path) -> N
     left.close()
 
 
+def test_a_new_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "everloop.db"
+    strange = sqlite3.connect(path)
+    strange.execute("CREATE TABLE versions (x)")  # in the way of the third
+    strange.close()
+    with pytest.raises(StoreError, match="versions already exists"):
+        open_store(tmp_path)
+    left = sqlite3.connect(path)
+    assert left.execute("PRAGMA user_version").fetchone() == (0,)
+    assert left.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("versions",)]
+    left.close()
+
+
 def test_a_store_from_a_newer_everloop_is_left_alone(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         store.records.put(LoopSpec(name="support"))
