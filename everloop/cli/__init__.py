@@ -58,6 +58,14 @@ class _Parser(argparse.ArgumentParser):
         raise InvalidInput(f"{message} (see: {self.prog} --help)")
 
 
+class _Aligned(argparse.HelpFormatter):
+    """The help of a command stands beside it, however long its name: argparse forgets that commands are indented."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+        self._action_max_length = max(map(len, COMMANDS)) + 4
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code and never raises."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -95,7 +103,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
             raise InvalidInput("an argument is not valid UTF-8") from None
     parser = _Parser(
         prog="everloop", description="An open, self-hosted data flywheel.", allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),  # each command on one line
+        formatter_class=_Aligned,
     )  # fmt: skip
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
     name = words[0] if words else "--help"
