@@ -40,7 +40,7 @@ bench: $(VENV)/.core ## benchmarks/*.py, which rewrite benchmarks/RESULTS.md (ON
 # ---- what the targets above stand on
 
 quick: $(VENV)/.test chromium
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slow: $(VENV)/.test chromium
 	@$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ]  # 5: no slow test was chosen

@@ -20,7 +20,7 @@ from everloop.features import neighbours
 from everloop.label.novelty import NEIGHBOURS
 from everloop.label.within import Space
 from everloop.store import Records
-from everloop.types import Evidence, Input, Interaction, Lease, LoopSpec, Policy, ProposedClass, Release
+from everloop.types import Evidence, Input, Interaction, Lease, LoopSpec, Policy, ProposedClass, Release, Review
 
 LEAST_KNOWN = 20  # labelled rows: with fewer, everything is far from what is known
 LEAST_ROWS = 8  # alike, to be proposed
@@ -36,6 +36,7 @@ _LIKE = 0.7  # cosine of two groups' middles from which they are the same
 _DECIDED = 100  # the newest decided ones that are compared by what they hold, so many rows of each
 _TYPICAL = 30
 _SHARE = 0.2  # of the turn's questions on fresh rows, at most, go to novel ones
+_BELIEVED = 2  # answers by which that share is held for well spent, before there are any
 _EACH = 2  # of these come from one proposed class before others do: it is looked at as a whole on its page
 
 Vectors = Callable[[Sequence[Input]], NDArray[np.float32]]
@@ -47,11 +48,12 @@ class Discovered(NamedTuple):
     classes: list[ProposedClass]  # the largest first
     novel: list[tuple[float, Evidence]]  # rows far from every class and how far, 0 to 1: those to ask about first
     looked: bool = True  # False: there is no live model, or too little is labelled, and what is open stays
+    share: float = _SHARE  # of the turn's questions on fresh rows
 
     def room(self, policy: Policy, asked: frozenset[str]) -> tuple[int, Policy]:
         """How many novel rows people are asked about, and the policy with so many fewer questions."""
         there = sum(row.interaction not in asked for _, row in self.novel)
-        count = min(int(_SHARE * policy.review_fresh), policy.review_budget, there)
+        count = min(int(self.share * policy.review_fresh), policy.review_budget, there)
         less = {"review_budget": policy.review_budget - count, "review_fresh": policy.review_fresh - count}
         return count, msgspec.structs.replace(policy, **less)
 
@@ -141,7 +143,21 @@ def _proposed(
         if i not in settled and (of >= 0 or found.doubt[i] >= _UNSURE):
             row = (round(float(found.score[i]), 4), fresh[i])
             (first if of < 0 or count[of] <= _EACH else later).append(row)
-    return Discovered(made, first + later)
+    return Discovered(made, first + later, share=_SHARE * _worth(records, spec.name, rows, targets))
+
+
+def _worth(records: Records, loop: str, known: Sequence[Evidence], targets: Sequence[str]) -> float:
+    """How often what was asked about as novel was: of a class with next to no other labelled rows, or nobody could say.
+
+    Where all is of classes that are known, to ask about what is far from them takes answers from what teaches more.
+    """
+    asked = [review for review in records.find(Review, loop, state=["done", "skipped"]) if review.why == "novel"]
+    label_of = {id: target for row, target in zip(known, targets, strict=True) for id in row.interactions}
+    novel = {review.interaction for review in asked}
+    others = Counter(target for row, target in zip(known, targets, strict=True) if novel.isdisjoint(row.interactions))
+    told = [others[label_of[id]] < LEAST_ROWS for id in novel & label_of.keys()]
+    told += [True for review in asked if review.state == "skipped"]
+    return (sum(told) + _BELIEVED) / (len(told) + _BELIEVED)
 
 
 def settle(

@@ -30,6 +30,8 @@ _HOME = "./.everloop-demo"
 _SEEN = 0.35  # of the true labels that may be seen in any form
 _LEASE = 3.0  # seconds until a run takes over from one that was killed
 _WIDE = 110  # columns of a terminal from which the whole table fits
+_GOLDEN = 300  # rows of the golden set
+_AT_FIRST = 2  # what reviewers answer grows with the turn's number and this
 _BATCH = 64  # answers on their way to the disk at once, as if so many users asked at the same time
 
 
@@ -40,6 +42,7 @@ class Plan(NamedTuple):
     people: People
     first: list[int]  # rows whose labels start the loop
     turns: list[list[int]]  # rows that come as traffic, turn by turn
+    labels: int  # true labels that people may give in any form
     policy: dict[str, Any]
 
 
@@ -112,26 +115,26 @@ def _plan(data: Data, args: argparse.Namespace) -> Plan:
         raise InvalidInput(f"{turns} turns need at least {turns} rows of traffic; there are {len(rest)}")
     traffic = [part.tolist() for part in np.array_split(np.array(rest), turns)]
     said = people.feedback * len(rest)
-    # What is left of the share of labels that may be seen, two standard deviations of the feedback aside.
-    spare = args.labels * len(data.labels) - len(first) - said - 2 * (said * (1 - people.feedback)) ** 0.5
-    golden_share = round(min(0.3, 350 / said), 3)
     audit = max(2, len(rest) // turns // 60)
+    labels = int(args.labels * len(data.labels))
+    # A golden set that is a sample of the traffic costs an answer of the reviewers for each row. Where they can't
+    # afford it, its rows are those with feedback, which are as fair a sample here, as these users speak up without
+    # regard to whether the answer was right; but the other rows set aside then teach nothing.
+    asked = labels - len(first) - said >= 2 * _GOLDEN
+    golden_share = round(min(0.3, _GOLDEN / (len(rest) if asked else said)), 3)
+    golden = golden_share * (len(rest) if asked else said)
     policy = {
-        "review_budget": max(19, len(rest) // turns // 10, round(1.25 * spare / turns)),
-        "review_fresh": max(0, int(spare / turns) - audit),
         "golden_share": golden_share,
-        # These users give feedback without regard to whether the answer was right, so rows with feedback are a fair
-        # sample of the traffic. Where people mostly speak up when something is wrong, leave this at "traffic".
-        "golden_source": "feedback",
-        # A golden set of n rows can't rule out a loss much below 3/n even where no answer differs (the rule of three).
-        "margin": round(max(0.02, 5 / (golden_share * said)), 3),
+        "golden_source": "traffic" if asked else "feedback",
+        # What so many golden rows can show, where 6 in 100 are answered differently by two models.
+        "margin": round(max(0.02, 0.5 / golden**0.5), 3),
         "trigger_feedback": 0,
         # Of the reviewers' own answers 3 % are wrong, and by these the machine is measured: no stricter promise can be
         # certified here with a few hundred of them.
         "auto_error": 0.1,
         "auto_audit": audit,
     }
-    return Plan(data, people, first, traffic, policy)
+    return Plan(data, people, first, traffic, labels, policy)
 
 
 def _prepared(home: Path, args: argparse.Namespace) -> Path:
@@ -151,11 +154,29 @@ def _prepared(home: Path, args: argparse.Namespace) -> Path:
     return home
 
 
-def _declared(wheel: Wheel, plan: Plan) -> Loop:
+def _declared(wheel: Wheel, plan: Plan, **more: int) -> Loop:
     return wheel.loop(
         _named(plan.data.name), signal="people correct the answer or say whether it was right",
-        capability="accuracy", labels=list(plan.people.classes), policy=plan.policy,
+        capability="accuracy", labels=list(plan.people.classes), policy={**plan.policy, **more},
     )  # fmt: skip
+
+
+def _afforded(loop: Loop, plan: Plan, number: int) -> dict[str, int]:
+    """How many rows the reviewers may be asked about in a turn: of the labels that may still be seen more from turn to
+    turn, as the pool to choose from grows. The feedback and the golden rows to come are set aside, with two standard
+    deviations."""
+    weights = [turn + _AT_FIRST for turn in range(number, len(plan.turns) + 1)]
+    coming = sum(map(len, plan.turns[number - 1 :]))
+    share = plan.policy["golden_share"] if plan.policy["golden_source"] == "traffic" else 0.0
+    known = plan.people.feedback * (1 - share) + share  # of what comes, what is seen without being chosen
+    left = plan.labels - len(_seen(loop, plan, plan.turns[: number - 1])) - known * coming
+    spare = left - 2 * (known * (1 - known) * coming) ** 0.5
+    room = max(0, int(spare * weights[0] / sum(weights)))
+    each, golden = len(plan.turns[0]), round(share * len(plan.turns[0]))
+    return {
+        "review_budget": max(19, each // 10, round(1.25 * room)) + 3 * golden,
+        "review_fresh": max(0, room - plan.policy["auto_audit"]),
+    }
 
 
 def _named(data: str) -> str:
@@ -200,6 +221,7 @@ def _turn(loop: Loop, plan: Plan, number: int, traffic: Sequence[int]) -> None:
         return
     open_now = open_turn(loop.wheel.store, loop.name)
     if open_now is None:
+        loop = _declared(loop.wheel, plan, **_afforded(loop, plan, number))
         _stream(loop, plan, traffic)
     # The reviewers come once the queue is filled, and first of all if a run was interrupted while they worked.
     done = open_now.steps[-1].name if open_now is not None and open_now.steps else None
@@ -291,16 +313,21 @@ def _ceiling(loop: Loop, plan: Plan) -> dict[str, Any]:
 
 
 def _labels_seen(loop: Loop, plan: Plan) -> dict[str, Any]:
-    """Rows whose true label anybody could have learned from people: brought, corrected, confirmed, or reviewed."""
+    rows = _seen(loop, plan, plan.turns)
+    return {"rows": len(rows), "share": round(len(rows) / len(plan.data.labels), 4)}
+
+
+def _seen(loop: Loop, plan: Plan, turns: Sequence[Sequence[int]]) -> set[int]:
+    """Rows of the first labels and of `turns` whose true label anybody could have learned from people: brought,
+    corrected, confirmed, or reviewed."""
     rows = set(plan.first)
-    for traffic in plan.turns:
+    for traffic in turns:
         for row in traffic:
             answer = loop.records.get(Interaction, f"demo-{row:06d}")
             said = answer and plan.people.says(row, plan.data.labels[row], answer)
             if said and said["value"] != "down":
                 rows.add(row)
-    rows |= {int(r.interaction.rsplit("-", 1)[1]) for r in loop.reviews(state="done")}
-    return {"rows": len(rows), "share": round(len(rows) / len(plan.data.labels), 4)}
+    return rows | {int(r.interaction.rsplit("-", 1)[1]) for r in loop.reviews(state="done")}
 
 
 def _print(console: Console, result: dict[str, Any], home: Path) -> None:

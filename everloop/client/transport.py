@@ -1,5 +1,6 @@
 """How bytes get to the server and back. The library for it is loaded when the first bytes go, not on import."""
 
+import os
 import re
 import threading
 import time
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     import httpx
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
+
+# Making a client reads certificates under locks of OpenSSL's own, which a forked child would find held for ever.
+_making = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
 class Unreachable(EverloopError):
@@ -69,7 +75,8 @@ class Http:
 
         with self._lock:
             if self._client is None:
-                self._client = httpx.Client(headers=self._headers)
+                with _making:
+                    self._client = httpx.Client(headers=self._headers)
             return self._client
 
     def post(self, path: str, body: bytes, media: str, timeout: float) -> Reply:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from everloop.client import Client, Spool, Unreachable
+from everloop.client.transport import Http
 from everloop.errors import InvalidInput, NotFound
 from everloop.types import Correction, Implicit, Interaction, Thumb
 from tests.client.conftest import Dictionary, Running
@@ -266,6 +267,26 @@ def test_a_server_that_never_answers_holds_up_nobody() -> None:
                 client.log("y")
         assert time.monotonic() - begun < 3
         stop.set()
+
+
+def test_a_fork_waits_for_a_connection_that_is_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The locks of TLS that another thread holds meanwhile would be held in the child for ever."""
+    begun, made = threading.Event(), threading.Event()
+
+    def slow(**_: Any) -> None:
+        begun.set()
+        time.sleep(0.1)
+        made.set()
+
+    monkeypatch.setattr("httpx.Client", slow)
+    side = threading.Thread(target=Http("http://x")._open)
+    side.start()
+    assert begun.wait(10)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if made.is_set() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    side.join()
 
 
 def test_a_fork_starts_empty_and_both_arrive(server: Running, tmp_path: Path) -> None:
