@@ -86,7 +86,7 @@ def shut(loop):
     """End a turn of which the later steps are not wanted: as its last step would."""
     from msgspec.structs import replace
 
-    from everloop import keeping
+    from everloop.turn import keeping
 
     bench, turn = loop._bench, newest(loop)
     lease = loop.records.lease(f"turn:{loop.name}", bench.owner, 60)

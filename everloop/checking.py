@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.collect.outcomes import counts
-from everloop.opinions import answers, predictor
 from everloop.reading import sentence
 from everloop.report import Arrow, Check
 from everloop.stats import intervals, paired
 from everloop.store import Store
+from everloop.turn.opinions import answers, predictor
 from everloop.types import (
     Correction,
     Demonstration,

@@ -14,11 +14,11 @@ from msgspec import Struct
 from everloop.auditing import along
 from everloop.collect import Door
 from everloop.collect.incoming import check_label
-from everloop.discovering import LEAST_KNOWN, LEAST_ROWS
 from everloop.errors import Conflict, InvalidInput, NotFound
 from everloop.ids import new_id, now
 from everloop.loop import evidence_lease
 from everloop.store import Records, Store
+from everloop.turn.discovering import LEAST_KNOWN, LEAST_ROWS
 from everloop.types import Annotation, Input, Interaction, LoopSpec, ProposedClass, Release, Review, Turn
 
 SHOWN = 10  # inputs of a proposal that a person is shown, the most typical

@@ -13,12 +13,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import attention, curate, deploy, doubting, evaluate, keeping, label, promising, reading, train
-from everloop.believing import believed
-from everloop.discovering import discover, settle
+from everloop import curate, deploy, evaluate, label, reading, train
 from everloop.errors import Conflict
 from everloop.ids import new_id, now
-from everloop.opinions import (
+from everloop.store import Store
+from everloop.turn import attention, doubting, keeping, promising
+from everloop.turn.believing import believed
+from everloop.turn.discovering import discover, settle
+from everloop.turn.opinions import (
     Audits,
     Judged,
     answers,
@@ -30,8 +32,8 @@ from everloop.opinions import (
     vectors_of,
     with_proposals,
 )
-from everloop.sifting import changed_drops, funnel_of, newer, waterfall, without_edited_out, without_leaks
-from everloop.store import Store
+from everloop.turn.sifting import changed_drops, funnel_of, newer, waterfall, without_edited_out, without_leaks
+from everloop.turn.workbench import Workbench, leased
 from everloop.types import (
     Annotation,
     DatasetVersion,
@@ -50,7 +52,6 @@ from everloop.types import (
     Verdict,
     WatchedSlice,
 )
-from everloop.workbench import Workbench, leased
 
 STEPS = reading.STEPS
 _AGAIN = ("suspect", "audit")  # reviews of what is labelled already

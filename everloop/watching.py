@@ -13,8 +13,8 @@ from everloop.auditing import along
 from everloop.errors import Conflict, InvalidInput, NotFound
 from everloop.ids import now
 from everloop.loop import newest_version
-from everloop.opinions import answers, predictor, right_out_of_fold, vectors_of
 from everloop.store import Store
+from everloop.turn.opinions import answers, predictor, right_out_of_fold, vectors_of
 from everloop.types import Example, LoopSpec, Model, Release, SliceVerdict, Verdict, WatchedSlice
 
 Rows = Literal["golden", "all"]

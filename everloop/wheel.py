@@ -25,11 +25,12 @@ from everloop.declaring import declared
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.ids import new_id, now
 from everloop.loop import advance, evidence_lease, open_turn
-from everloop.opinions import predictor
 from everloop.redact import BUILT_IN
 from everloop.report import Check, Point, Status, TurnReport
 from everloop.settings import Settings
 from everloop.store import Erased, Receipt, Store, open_store
+from everloop.turn.opinions import predictor
+from everloop.turn.workbench import Workbench
 from everloop.types import (
     Annotation,
     Drop,
@@ -44,7 +45,6 @@ from everloop.types import (
     Review,
     Turn,
 )
-from everloop.workbench import Workbench
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _REFRESH_SECONDS = 0.25  # how long an answer may come from a model that another process has just replaced

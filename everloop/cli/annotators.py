@@ -2,9 +2,9 @@
 
 import argparse
 
-from everloop.believing import Annotator, Annotators, Share, annotators
 from everloop.cli.console import Console, cell
 from everloop.cli.home import opened
+from everloop.turn.believing import Annotator, Annotators, Share, annotators
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

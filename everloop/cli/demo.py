@@ -17,10 +17,10 @@ from everloop.cli.simulate import Data, People, bootstrap, load
 from everloop.collect import build_feedback
 from everloop.errors import Conflict, InvalidInput
 from everloop.loop import open_turn
-from everloop.opinions import answers, predictor
 from everloop.settings import Settings
 from everloop.stats import intervals
 from everloop.train import FitJob, fitted, trainer
+from everloop.turn.opinions import answers, predictor
 from everloop.types import Example, Feedback, Interaction, Model, Review
 from everloop.wheel import Loop, Wheel
 

@@ -4,8 +4,8 @@ import argparse
 
 from everloop.cli.console import Console, cell
 from everloop.cli.home import acted, chosen, opened
-from everloop.doubting import Argument, Queued, shown
 from everloop.errors import InvalidInput, NotFound
+from everloop.turn.doubting import Argument, Queued, shown
 from everloop.types import Review
 from everloop.wheel import Wheel
 

@@ -5,8 +5,8 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from everloop.collect.campaigns import Came
-from everloop.doubting import Queued
 from everloop.report import Status, TurnReport
+from everloop.turn.doubting import Queued
 from everloop.types import (
     Alternative,
     Audit,

@@ -3,7 +3,6 @@
 import msgspec
 
 from everloop.auditing import noted
-from everloop.doubting import shown
 from everloop.errors import InvalidInput, NotFound
 from everloop.server.access import check_loop
 from everloop.server.bodies import (
@@ -23,6 +22,7 @@ from everloop.server.bodies import (
 from everloop.server.views import number
 from everloop.server.wire import Call, Reply, decode, reply
 from everloop.server.worker import Turner
+from everloop.turn.doubting import shown
 from everloop.types import Review
 from everloop.wheel import Loop, Wheel
 

@@ -8,13 +8,13 @@ import msgspec
 from everloop import curate
 from everloop.collect.consent import PURPOSES
 from everloop.curate.reasons import meaning
-from everloop.doubting import shown
 from everloop.errors import InvalidInput, NotFound
 from everloop.server.bodies import Feedbacks
 from everloop.server.conversation import PARAMETERS, Block, Budget, answered, asked, attachment
 from everloop.server.table import Operation
 from everloop.server.views import Pages
 from everloop.server.wire import Call, Reply, reply
+from everloop.turn.doubting import shown
 from everloop.types import (
     Annotation,
     Correction,

@@ -1,8 +1,8 @@
 """Who answers a loop's reviews and how far each one's word goes, as JSON. Plain: each in a thread."""
 
-from everloop.believing import Annotators, annotators
 from everloop.server.table import Operation
 from everloop.server.wire import Call, Reply, reply
+from everloop.turn.believing import Annotators, annotators
 from everloop.wheel import Wheel
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import everloop
-from everloop import believing
-from everloop.believing import annotators, weights_of
+from everloop.turn import believing
+from everloop.turn.believing import annotators, weights_of
 from everloop.types import Placement, Review
 from tests.loop.conftest import TOPICS, questions
 

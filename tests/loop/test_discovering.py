@@ -9,11 +9,11 @@ import pytest
 
 import everloop
 from everloop import deciding
-from everloop.discovering import discover, settle
 from everloop.errors import Conflict, InvalidInput, NotFound
 from everloop.loop import evidence_lease
-from everloop.opinions import vectors_of, with_proposals
-from everloop.sifting import funnel_of
+from everloop.turn.discovering import discover, settle
+from everloop.turn.opinions import vectors_of, with_proposals
+from everloop.turn.sifting import funnel_of
 from everloop.types import Annotation, Audit, Policy, ProposedClass, Review, Turn
 
 POLICY = {"golden_share": 0.0, "trigger_feedback": 0, "near_duplicate": 1.0, "auto_error": 0.0}

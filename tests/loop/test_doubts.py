@@ -11,7 +11,7 @@ from msgspec import json, structs
 
 import everloop
 from everloop.cli import main
-from everloop.doubting import shown
+from everloop.turn.doubting import shown
 from everloop.types import Annotation, Correction, Doubt, Input, Interaction, Review
 from everloop.wheel import Loop
 from tests.server.conftest import HOSTILE, TOPICS, questions, served

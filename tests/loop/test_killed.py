@@ -20,7 +20,7 @@ import os, signal, sys, zlib
 import everloop.settings
 from everloop import loop as turning
 from everloop.store import sqlite_carried
-from everloop.workbench import Workbench
+from everloop.turn.workbench import Workbench
 
 def dead(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

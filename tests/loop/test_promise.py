@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import everloop
-from everloop.opinions import audits, drawn
+from everloop.turn.opinions import audits, drawn
 from everloop.types import Example, Review
 from everloop.wheel import Loop
 from tests.server.conftest import questions

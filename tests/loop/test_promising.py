@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import everloop
-from everloop import attention, promising
 from everloop.errors import InvalidInput
 from everloop.loop import last_turn
+from everloop.turn import attention, promising
 from everloop.types import Evidence, Policy
 from everloop.watching import watch_terms
 

@@ -15,8 +15,8 @@ from everloop.curate.inputs import fingerprint
 from everloop.curate.near_duplicates import grams, jaccard
 from everloop.errors import Conflict, EverloopError, InvalidInput, LeaseLost, NotFound
 from everloop.loop import STEPS, advance, rebuild
+from everloop.turn.workbench import Workbench
 from everloop.types import Correction, Drop, Interaction, Placement, Release, Review, Spec, Turn, Verdict
-from everloop.workbench import Workbench
 from tests.loop.conftest import questions
 
 LABELLED_FIRST = {"golden_share": 0.0, "trigger_feedback": 0}

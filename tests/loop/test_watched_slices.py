@@ -45,7 +45,7 @@ def test_a_better_candidate_that_is_worse_in_a_watched_slice_is_not_promoted(whe
     if by == "terms":
         watch_terms(wheel.store, "support", ["lang=de", "channel=web"], name="German web")
     if by == "cluster":
-        from everloop.opinions import vectors_of
+        from everloop.turn.opinions import vectors_of
 
         vectors = vectors_of(german(12, 51))
         middle = vectors.mean(axis=0)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from everloop import curate
+from everloop.turn.workbench import Workbench
 from everloop.types import Lease, LoopSpec
-from everloop.workbench import Workbench
 
 _SMALL = 20_000  # interactions up to which all is written each time
 _SHARE = 5  # beyond, once a fifth is new: so each row is written a few times, and a restart reads a fifth at most anew

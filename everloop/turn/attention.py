@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from everloop import deploy, evaluate, label, promising
-from everloop.opinions import answers, predictor, vectors_of, with_proposals
+from everloop import deploy, evaluate, label
 from everloop.stats import intervals
 from everloop.stats.multiplicity import simultaneous
 from everloop.store import Store
+from everloop.turn import promising
+from everloop.turn.opinions import answers, predictor, vectors_of, with_proposals
 from everloop.types import Annotation, Evidence, LoopSpec, Model, Policy, Release, Review, Turn, Verdict, WatchedSlice
 
 _PART = 0.25  # of the reviews of untouched rows, at most, goes to weak slices first

@@ -16,9 +16,9 @@ from everloop import curate, label
 from everloop.curate import arguments, flag_budget
 from everloop.features import neighbours
 from everloop.ids import new_id, now
-from everloop.opinions import Ground, Judged, vectors_of
 from everloop.stats.intervals import exact
 from everloop.store import Records
+from everloop.turn.opinions import Ground, Judged, vectors_of
 from everloop.types import Annotation, Doubt, Evidence, Input, Interaction, LoopSpec, Review, Turn
 
 _AGAIN = ("suspect", "audit")

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from everloop import curate, keeping, label, reading
-from everloop.believing import weights_of
+from everloop import curate, label, reading
 from everloop.curate.repeats import without_repeats
 from everloop.features.vector_cache import VectorCache
 from everloop.store import Store
+from everloop.turn import keeping
+from everloop.turn.believing import weights_of
+from everloop.turn.workbench import Workbench
 from everloop.types import Annotation, Drop, Example, FeedbackFields, Interaction, Lease, LoopSpec, Placement, Turn
-from everloop.workbench import Workbench
 
 _BATCH = 2_000  # rows whose feedback is looked up at a time
 _Written = tuple[str, str, str | None]  # of a drop: stage, reason, what it matched

@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop import curate, deploy, label, promising, train
+from everloop import curate, deploy, label, train
 from everloop.curate import label_errors
 from everloop.features import neighbours, text
 from everloop.store import Records, Store
 from everloop.train import folds
+from everloop.turn import promising
 from everloop.types import Alternative, Annotation, Evidence, Example, Input, LoopSpec, Model, Release, Review
 
 _POOL = 10_000  # rows nobody labelled that the machine looks at in one turn, newest first: bounds time and memory
