@@ -31,7 +31,6 @@ _SEEN = 0.35  # of the true labels that may be seen in any form
 _LEASE = 3.0  # seconds until a run takes over from one that was killed
 _WIDE = 110  # columns of a terminal from which the whole table fits
 _GOLDEN = 300  # rows of the golden set
-_AT_FIRST = 2  # what reviewers answer grows with the turn's number and this
 _BATCH = 64  # answers on their way to the disk at once, as if so many users asked at the same time
 
 
@@ -165,7 +164,7 @@ def _afforded(loop: Loop, plan: Plan, number: int) -> dict[str, int]:
     """How many rows the reviewers may be asked about in a turn: of the labels that may still be seen more from turn to
     turn, as the pool to choose from grows. The feedback and the golden rows to come are set aside, with two standard
     deviations."""
-    weights = [turn + _AT_FIRST for turn in range(number, len(plan.turns) + 1)]
+    weights = range(number, len(plan.turns) + 1)
     coming = sum(map(len, plan.turns[number - 1 :]))
     share = plan.policy["golden_share"] if plan.policy["golden_source"] == "traffic" else 0.0
     known = plan.people.feedback * (1 - share) + share  # of what comes, what is seen without being chosen
