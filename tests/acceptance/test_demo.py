@@ -59,6 +59,13 @@ def test_banking77(tmp_path):
     holds(demo(tmp_path, "--data", "banking77", "--folder", str(BANKING)), 0.94)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not BANKING.is_dir(), reason="needs banking77 in ../shared/data")
+def test_banking77_where_most_labels_are_asked_for(tmp_path):
+    few = ("--feedback", "0.1", "--labels", "0.3")
+    holds(demo(tmp_path, "--data", "banking77", "--folder", str(BANKING), *few), 0.955, seen=0.3)
+
+
 def told(result):
     """What must not depend on where a run was interrupted: dataset hashes, model bytes, verdicts, accuracy."""
     return [

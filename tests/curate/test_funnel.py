@@ -60,6 +60,20 @@ def test_each_rule_leaves_out_what_it_says():
     assert funnel.seen == len(rows)
 
 
+@pytest.mark.parametrize("odd", [{"a": 1}, {"messages": "hello"}, {"messages": None}])
+def test_what_no_trainer_reads_would_stop_every_turn(odd):
+    rows = [it("ok", "where is my card"), it("odd", odd)]
+    assert reasons(run("l", 1, rows, known(), NEVER_GOLDEN)) == {"odd": "invalid"}
+    chat = known()._replace(task="chat")
+    assert "invalid" not in reasons(run("l", 1, rows, chat, NEVER_GOLDEN)).values()
+
+
+@pytest.mark.parametrize("number", [1e300, -1e300, float("inf"), float("nan")])
+def test_a_number_nothing_can_be_computed_with(number):
+    rows = [it("ok", [1.0, 2.0]), it("odd", [1.0, number])]
+    assert reasons(run("l", 1, rows, known(), NEVER_GOLDEN)) == {"odd": "invalid"}
+
+
 def test_what_was_said_of_a_duplicate_counts_for_the_first():
     rows = [it("one", "where is my card"), it("two", "where is my card")]
     funnel = run("l", 1, rows, known(correction("two", "arrival")), NEVER_GOLDEN)

@@ -115,6 +115,22 @@ def test_what_was_refused_is_not_proposed_again_nor_what_is_like_it(loop):
         deciding.accept(store, loop.wheel.door, spec, one.id, name="x")
 
 
+def test_where_what_seemed_novel_was_known_fewer_such_rows_are_asked_about(loop):
+    full = discover(loop.records, loop.spec, 9, *seen(loop)[2:], vectors_of).share
+    reviews = [r for r in loop.reviews() if r.why == "novel"]
+    for review in reviews:
+        loop.annotate(review.id, "c0", annotator="ann")  # of a class with twenty other labelled rows
+    less = discover(loop.records, loop.spec, 9, *seen(loop)[2:], vectors_of).share
+    assert less == pytest.approx(full * 2 / (len(reviews) + 2))
+    assert full == pytest.approx(0.2)
+
+
+def test_where_it_was_new_as_many_are_asked_about_as_ever(loop):
+    for review in [r for r in loop.reviews() if r.why == "novel"]:
+        loop.annotate(review.id, "something else", annotator="ann")
+    assert discover(loop.records, loop.spec, 9, *seen(loop)[2:], vectors_of).share == pytest.approx(0.2)
+
+
 def test_a_turn_without_a_live_model_leaves_what_is_open(loop, wheel):
     bare = wheel.loop("bare", policy=POLICY)
     came(bare, 5, 30, "five")
