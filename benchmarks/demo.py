@@ -53,6 +53,13 @@ def last(result):
     return turn["auto_labelled"] / turn["kept"], turn["auto_wrong"] or 0.0
 
 
+def candidate(result):
+    """The share of the ceiling that the newest candidate has, whether it was put live or the golden rows were too few
+    to show that it is better."""
+    newest = [turn["candidate_accuracy"] for turn in result["turns"] if turn["candidate_accuracy"] is not None][-1]
+    return newest / result["ceiling"]["estimate"]
+
+
 def spread(values, digits=1):
     return f"{statistics.median(values):.{digits}%} ({min(values):.{digits}%} to {max(values):.{digits}%})"
 
@@ -79,7 +86,8 @@ def main():
             rows.append([
                 data, len(results), spread([r["baseline"]["estimate"] for r in results]),
                 spread([end["estimate"] for end in ends]), spread([r["ceiling"]["estimate"] for r in results]),
-                spread([r["share_of_ceiling"] for r in results]), spread([r["labels_seen"]["share"] for r in results]),
+                spread([r["share_of_ceiling"] for r in results]), spread([candidate(r) for r in results]),
+                spread([r["labels_seen"]["share"] for r in results]),
                 spread([last(r)[0] for r in results]), spread([last(r)[1] for r in results]),
                 f"{sum(end['low'] > r['baseline']['high'] for end, r in zip(ends, results, strict=True))} of "
                 f"{len(results)}",
@@ -87,7 +95,8 @@ def main():
                 f"{statistics.median([r['seconds'] for r in results]):.0f} s",
             ])  # fmt: skip
             print(rows[-1], flush=True)
-    columns = ["data", "seeds", "never retrained", "after 8 turns", "every label true", "share of that", "labels seen",
+    columns = ["data", "seeds", "never retrained", "after 8 turns", "every label true", "share of that",
+               "the last candidate's, live or not", "labels seen",
                "labelled by the machine", "of that truly wrong (10 % promised)",
                "above never retrained by disjoint intervals", "worst promotion", "one run"]  # fmt: skip
     text = f"## What the wheel reaches\n\nMedian (range) over seeds, on rows the wheel never sees. {machine()}.\n\n"

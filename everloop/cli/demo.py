@@ -289,6 +289,7 @@ def _row(loop: Loop, plan: Plan, number: int) -> dict[str, Any]:
         "model": report.live, "promoted": report.release is not None, "dataset_hash": report.dataset_hash,
         "model_blob": None if report.model is None else _blob(loop, report.model),
         "test_accuracy": _measured(loop, plan, report.live), "seconds": report.seconds,
+        "candidate_accuracy": _measured(loop, plan, report.model)["estimate"] if report.model else None,
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from everloop.types import Annotation, Doubt, Evidence, Input, Interaction, Loop
 _AGAIN = ("suspect", "audit")
 # A label that was doubted in vain counts in full again once somebody has looked: that is worth a look, too.
 _WORTH = 0.3  # share of right flags under which looking is not worth it
-_LEAST = 3  # flags of each sort that are looked at every turn all the same: without them nobody would learn better
+_LEAST = 3  # flags that are looked at every turn all the same: without them nobody would learn better
 _NEAR = 5  # neighbours that are heard
 _WITNESSES = 20_000  # rows among which they are looked for; ids are hashes, so the first are a sample
 _LABEL = 80  # characters of a label in a sentence
@@ -121,17 +121,16 @@ def flags(records: Records, loop: str, reviews: Sequence[Review]) -> list[_Flag]
 def _worth(
     flagged: Sequence[tuple[float, Evidence]], told: Sequence[_Flag], room: int
 ) -> list[tuple[float, Evidence]]:  # fmt: skip
-    """Of each sort of rows as many as past ones of that sort are worth, at most `room` in all, golden ones first."""
-    kept: list[tuple[float, Evidence]] = []
-    for golden in (True, False):  # scores of the two come from different models, and say different things
-        of = [one for one in told if one.golden is golden]
-        rows = [(score, row) for score, row in flagged if (row.split == "golden") is golden]
-        found = flag_budget.budget(
-            np.array([one.right for one in of], np.bool_), _shares(one.score for one in of),
-            _shares(score for score, _ in rows), floor=_WORTH,
-        )  # fmt: skip
-        kept += rows[: max(found.queue, _LEAST)]
-    return kept[:room]
+    """Golden rows first, all there is room for: what is measured hangs on each. Of the others as many as past flags of
+    theirs make worth it, at least a few."""
+    of = [one for one in told if not one.golden]
+    golden = [one for one in flagged if one[1].split == "golden"]
+    others = [one for one in flagged if one[1].split != "golden"]
+    found = flag_budget.budget(
+        np.array([one.right for one in of], np.bool_), _shares(one.score for one in of),
+        _shares(score for score, _ in others), floor=_WORTH,
+    )  # fmt: skip
+    return [*golden, *others[: max(found.queue, _LEAST)]][:room]
 
 
 def _shares(scores: "Iterator[float]") -> NDArray[np.float64]:
