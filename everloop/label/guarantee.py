@@ -30,6 +30,8 @@ _SCENARIOS = ((0.5, 0.1), (1.0, 0.25), (1.5, 0.25), (2.0, 0.25), (1.0, 0.4))
 # this power of the share that is.
 _BY_ORDER = ((2.0, 3.0), (4.0, 4.0))
 _FLOOR = 0.1  # of the bound; the least error assumed by these
+# Where people were taken to be wrong as often as the machine may be, no place would be better than another to begin at.
+_BELIEVABLE = 0.4  # of the bound, at most, are people's mistakes taken to be
 _POWER = 0.8  # chance to certify, with the number of labels that is said to be needed
 _MOST = 10_000_000  # labels beyond which no number is named
 _LAST_BIT = 1e-9
@@ -141,7 +143,7 @@ def certify(
     if not len(sure) or ladder_of is None or not len(ladder_of) or (others is not None and not len(others)):
         return _nothing(question, scope, labels_for(max_error, level))
     planned = question if ladder_level is None else question._replace(alpha=1 - ladder_level)
-    thresholds = _begin(np.sort(ladder_of)[::-1], len(sure), planned, min(max(mistaken, 0.0), 1.0))
+    thresholds = _begin(np.sort(ladder_of)[::-1], len(sure), planned, min(max(mistaken, 0.0), _BELIEVABLE * max_error))
     ladder = _climb(thresholds, sure, right, others)
     passed = question.p(ladder.errors, ladder.n, ladder.size) <= question.alpha * _TIES
     rung = int(passed.size if passed.all() else passed.argmin()) - 1

@@ -222,3 +222,14 @@ def test_all_groups_keep_their_bounds_together():
                     broken += 1
                     break
     assert broken / 150 <= 0.1
+
+
+def test_a_wild_guess_of_peoples_mistakes_costs_no_certificate():
+    rng = np.random.default_rng(0)
+    sure = rng.beta(6, 1, 600)
+    right = rng.random(600) < 0.97
+    usual = certify(sure, right, 0.1, stream=sure)
+    wild = certify(sure, right, 0.1, stream=sure, mistaken=0.16)
+    assert usual.threshold is not None
+    assert wild.threshold is not None
+    assert abs(wild.coverage - usual.coverage) < 0.05
