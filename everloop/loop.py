@@ -54,7 +54,6 @@ from everloop.types import (
 )
 
 STEPS = reading.STEPS
-_AGAIN = ("suspect", "audit")  # reviews of what is labelled already
 
 
 class Done(NamedTuple):
@@ -182,7 +181,7 @@ def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
     """Put into the queue what people should look at, with the machine's proposal attached."""
     funnel = funnel_of(bench, spec, turn)
     # What the turn before asked to be looked at again is part of this one's budget.
-    again = sum(r.why in _AGAIN for r in bench.store.records.find(Review, spec.name, state="open"))
+    again = sum(r.why in attention.AGAIN for r in bench.store.records.find(Review, spec.name, state="open"))
     policy = msgspec.structs.replace(spec.policy, review_budget=max(0, spec.policy.review_budget - again))
     fresh = with_proposals(bench.store, spec.name, funnel.pool)
     asked = _asked(bench.store, spec.name)
@@ -196,7 +195,7 @@ def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
         rng=np.random.default_rng([turn.number, *spec.name.encode()]),  # a step that is done again draws the same
     )  # fmt: skip
     wanted = [*found.bring(wanted, room, asked), *wanted]
-    reviews = [_review(turn, want, want.evidence.output, want.evidence.confidence) for want in wanted]
+    reviews = [attention.review(turn, want, want.evidence.output, want.evidence.confidence) for want in wanted]
     why = {name: sum(r.why == name for r in reviews) for name in ("golden", "disputed", "uncertain", "random", "novel")}
     # What is learned from the random rows is weighed by the chance they had.
     propensity = next((want.propensity for want in wanted if want.propensity is not None), None)
@@ -209,14 +208,6 @@ def _label(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: 
             return  # or was
         counts |= {"proposed_classes": len(classes)} if found.looked else {}
         _finish(bench, turn, lease, started, "label", Done(counts, [*funnel.placements, *reviews, *classes]))
-
-
-def _review(turn: Turn, want: label.Wanted, proposal: str | None, confidence: float | None) -> Review:
-    return Review(
-        id=new_id(), loop=turn.loop, turn=turn.number, interaction=want.evidence.interaction,
-        input=want.evidence.input, why=want.why, proposal=proposal, confidence=confidence, priority=want.priority,
-        at=now(),
-    )  # fmt: skip
 
 
 def _dataset(bench: Workbench, spec: LoopSpec, turn: Turn, lease: Lease, started: float) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from everloop import deploy, evaluate, label
+from everloop.ids import new_id, now
 from everloop.stats import intervals
 from everloop.stats.multiplicity import simultaneous
 from everloop.store import Store
@@ -18,6 +19,18 @@ from everloop.types import Annotation, Evidence, LoopSpec, Model, Policy, Releas
 _PART = 0.25  # of the reviews of untouched rows, at most, goes to weak slices first
 _LEAST, _MOST = 2, 5  # rows a weak slice gets in a turn
 _COMPETE = 10_000  # untouched rows that compete, newest last
+
+
+AGAIN = ("suspect", "audit")  # reviews of what is labelled already
+
+
+def review(turn: Turn, want: label.Wanted, proposal: str | None, confidence: float | None) -> Review:
+    """The piece of work that asks a person about a row, with what the machine would say."""
+    return Review(
+        id=new_id(), loop=turn.loop, turn=turn.number, interaction=want.evidence.interaction,
+        input=want.evidence.input, why=want.why, proposal=proposal, confidence=confidence, priority=want.priority,
+        at=now(),
+    )  # fmt: skip
 
 
 class Weak(NamedTuple):

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from everloop import curate, label
 from everloop.curate import arguments, flag_budget
 from everloop.features import neighbours
-from everloop.ids import new_id, now
 from everloop.stats.intervals import exact
 from everloop.store import Records
+from everloop.turn import attention
 from everloop.turn.opinions import Ground, Judged, vectors_of
 from everloop.types import Annotation, Doubt, Evidence, Input, Interaction, LoopSpec, Review, Turn
 
-_AGAIN = ("suspect", "audit")
 # A label that was doubted in vain counts in full again once somebody has looked: that is worth a look, too.
 _WORTH = 0.3  # share of right flags under which looking is not worth it
 _LEAST = 3  # flags that are looked at every turn all the same: without them nobody would learn better
@@ -75,7 +74,7 @@ def recheck(
     `automatic` are the rows the machine labelled. A step that is done again draws the same rows.
     """
     past = [review for batch in records.scan(Review, spec.name) for _, review in batch]
-    waiting = Counter(str(review.why) for review in past if review.state == "open" and review.why in _AGAIN)
+    waiting = Counter(str(review.why) for review in past if review.state == "open" and review.why in attention.AGAIN)
     asked = frozenset(review.interaction for review in past)
     rechecked = frozenset(review.interaction for review in past if review.why == "suspect")
     flagged = label.doubtful(judged.suspects, asked=asked, rechecked=rechecked)
@@ -89,11 +88,7 @@ def recheck(
     reviews = []
     for want in wanted:
         opinion = judged.opinions[want.evidence.id]
-        made = Review(
-            id=new_id(), loop=spec.name, turn=turn.number, interaction=want.evidence.interaction,
-            input=want.evidence.input, why=want.why, proposal=opinion.best, confidence=opinion.confidence,
-            priority=want.priority, at=now(),
-        )  # fmt: skip
+        made = attention.review(turn, want, opinion.best, opinion.confidence)
         if want.why == "suspect" and want.evidence.id in doubts:
             doubt, proposal, confidence = doubts[want.evidence.id]
             made = msgspec.structs.replace(made, doubt=doubt, proposal=proposal, confidence=confidence)
